@@ -1,0 +1,166 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * What every room knows: the names of the objects, the configuration of a
+ * gateway and the state of a gateway in a worker.
+ *
+ * Locals are named alike everywhere: gw the gateway, w the worker state,
+ * mc the client, m the message, op the continuation, pkt a decoded packet.
+ */
+
+
+#ifndef _NGX_MQTT_H_INCLUDED_
+#define _NGX_MQTT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_mqtt_wire.h"
+
+
+typedef struct ngx_mqtt_gateway_s      ngx_mqtt_gateway_t;
+typedef struct ngx_mqtt_worker_s       ngx_mqtt_worker_t;
+typedef struct ngx_mqtt_client_s       ngx_mqtt_client_t;
+typedef struct ngx_mqtt_msg_s          ngx_mqtt_msg_t;
+typedef struct ngx_mqtt_op_s           ngx_mqtt_op_t;
+
+typedef struct ngx_mqtt_redis_s        ngx_mqtt_redis_t;
+typedef struct ngx_mqtt_redis_conf_s   ngx_mqtt_redis_conf_t;
+typedef struct ngx_mqtt_kafka_s        ngx_mqtt_kafka_t;
+typedef struct ngx_mqtt_kafka_conf_s   ngx_mqtt_kafka_conf_t;
+typedef struct ngx_mqtt_bus_s          ngx_mqtt_bus_t;
+typedef struct ngx_mqtt_map_s          ngx_mqtt_map_t;
+typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
+typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
+
+
+#include "ngx_mqtt_hash.h"
+#include "ngx_mqtt_op.h"
+#include "ngx_mqtt_zone.h"
+
+
+/* what becomes of a 3.1/3.1.1 publish that Kafka refuses for good */
+
+#define NGX_MQTT_REFUSED_CLOSE         0
+#define NGX_MQTT_REFUSED_ACKNOWLEDGE   1
+
+
+/* mqtt_gateway {}: lives in cf->pool, read-only once the cycle runs */
+
+struct ngx_mqtt_gateway_s {
+    ngx_str_t                  name;
+
+    ngx_shm_zone_t            *shm_zone;
+    ngx_mqtt_redis_conf_t     *redis;
+    ngx_mqtt_kafka_conf_t     *kafka;          /* NULL: no Kafka at all */
+    ngx_mqtt_map_t            *map;
+    ngx_mqtt_auth_conf_t      *auth;
+
+    ngx_str_t                  redis_prefix;   /* of every key */
+    ngx_uint_t                 refused_publish;
+    ngx_uint_t                 drain_rate;     /* clients per second */
+    ngx_msec_t                 takeover_timeout;
+
+    u_char                    *file_name;
+    ngx_uint_t                 line;
+
+    ngx_mqtt_worker_t         *worker;         /* of this process, or NULL */
+};
+
+
+/*
+ * A gateway in one worker process.  Made in init_process, freed in
+ * exit_process; only this process touches it.
+ */
+
+struct ngx_mqtt_worker_s {
+    ngx_mqtt_gateway_t        *gateway;
+    ngx_cycle_t               *cycle;
+    ngx_log_t                 *log;
+
+    ngx_mqtt_zone_slot_t      *slot;           /* ours in the zone */
+    ngx_uint_t                 slot_index;
+    uint64_t                   generation;
+    ngx_atomic_t              *counters;       /* slot->counters */
+
+    ngx_mqtt_redis_t          *redis;
+    ngx_mqtt_kafka_t          *kafka;
+    ngx_mqtt_bus_t            *bus;
+    ngx_mqtt_auth_t           *auth;
+
+    ngx_mqtt_hash_t            clients;        /* by client id */
+    ngx_queue_t                connections;    /* all, also before CONNECT */
+    ngx_queue_t                dirty;          /* something to flush */
+    ngx_queue_t                closing;        /* to be freed */
+    ngx_queue_t                paused;         /* not read: Kafka is full */
+
+    ngx_event_t                flush_event;
+    ngx_event_t                close_event;
+    ngx_event_t                drain_event;
+    ngx_event_t                resume_event;
+    ngx_event_t                op_event;
+    ngx_event_t                beat_event;
+
+    ngx_queue_t                ops_completed;  /* posted completions */
+    void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
+
+    u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
+
+    ngx_uint_t                 drain_tokens;
+    unsigned                   draining:1;
+};
+
+
+extern ngx_module_t  ngx_mqtt_module;
+
+#define NGX_MQTT_READ_BUFFER           65536
+
+#define ngx_mqtt_count(w, counter)         ((w)->counters[counter]++)
+#define ngx_mqtt_count_add(w, counter, n)  ((w)->counters[counter] += (n))
+#define ngx_mqtt_count_sub(w, counter, n)  ((w)->counters[counter] -= (n))
+
+
+/* ngx_mqtt_module.c: the gateways of a cycle, an array of pointers */
+
+ngx_array_t *ngx_mqtt_gateways(ngx_cycle_t *cycle);
+ngx_mqtt_gateway_t *ngx_mqtt_gateway_find(ngx_cycle_t *cycle,
+    ngx_str_t *name);
+ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+
+
+/*
+ * ngx_mqtt_alloc.c: the worker's memory, counted live in the zone
+ * (alloc_objects, alloc_bytes).  Blocks up to NGX_MQTT_ALLOC_MAX bytes come
+ * from free lists by size class.  The caller remembers the size.
+ */
+
+void *ngx_mqtt_alloc(ngx_mqtt_worker_t *w, size_t size);
+void *ngx_mqtt_calloc(ngx_mqtt_worker_t *w, size_t size);
+void ngx_mqtt_free(ngx_mqtt_worker_t *w, void *p, size_t size);
+void ngx_mqtt_alloc_release(ngx_mqtt_worker_t *w);
+
+
+/*
+ * The event of a private timer or posted handler.  Debug builds print
+ * ((ngx_connection_t *) ev->data)->fd of every timer, so ev->data has to look
+ * like a connection: that is what "ident" is for; ev->data points to it and
+ * ngx_mqtt_event_worker() finds the worker behind it.
+ */
+
+typedef struct {
+    ngx_mqtt_worker_t         *worker;
+    void                      *pad[2];
+    intptr_t                   fd;             /* always -1 */
+} ngx_mqtt_ident_t;
+
+#define ngx_mqtt_event_worker(ev)                                             \
+    (((ngx_mqtt_ident_t *) (ev)->data)->worker)
+
+
+#endif /* _NGX_MQTT_H_INCLUDED_ */

@@ -1,0 +1,47 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Messages: one block each, reference-counted; see ngx_mqtt_msg.h.
+ *
+ * Called from: client/ (from the wire), gateway/, kafka/ (held until the
+ * delivery report).  One worker, no locks.
+ */
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+
+
+ngx_mqtt_msg_t *
+ngx_mqtt_msg_create(ngx_mqtt_worker_t *w, size_t size)
+{
+    ngx_mqtt_msg_t  *m;
+
+    m = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_msg_t) + size);
+    if (m == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(m, sizeof(ngx_mqtt_msg_t));
+
+    m->worker = w;
+    m->size = size;
+    m->refs = 1;
+
+    return m;
+}
+
+
+void
+ngx_mqtt_msg_unref(ngx_mqtt_msg_t *m)
+{
+    if (--m->refs) {
+        return;
+    }
+
+    ngx_mqtt_free(m->worker, m, sizeof(ngx_mqtt_msg_t) + m->size);
+}

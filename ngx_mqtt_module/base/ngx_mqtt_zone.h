@@ -1,0 +1,138 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The shared zone of a gateway: who the workers are, what they count.
+ *
+ * (1) A worker is a slot plus a 64-bit generation that is never used twice in
+ *     a zone: pids, ngx_worker and process slots come again, generations do
+ *     not (P28).
+ * (2) Only the owner writes its counters; anybody reads them without a lock.
+ * (3) Everything else changes under the slab mutex, which the master unlocks
+ *     for a killed worker (P27), and is published by one last store.
+ * (4) No pointer into process memory is ever stored (P26).
+ */
+
+
+#ifndef _NGX_MQTT_ZONE_H_INCLUDED_
+#define _NGX_MQTT_ZONE_H_INCLUDED_
+
+
+#define NGX_MQTT_ZONE_LAYOUT           1
+#define NGX_MQTT_ZONE_SLOTS            256
+
+
+/*
+ * Counters: X(name in the status, kind, what it counts).  A gauge goes up and
+ * down and dies with its worker; a counter of a dead worker is added to
+ * zone->retired.
+ */
+
+#define NGX_MQTT_COUNTERS(X)                                                  \
+    X(connections, GAUGE, "open connections, also before CONNECT")            \
+    X(clients, GAUGE, "clients whose CONNECT was accepted")                   \
+    X(clients_paused, GAUGE, "clients not read because Kafka is full")        \
+    X(connects, COUNTER, "CONNECT packets accepted")                          \
+    X(connects_refused, COUNTER, "CONNECT packets refused")                   \
+    X(connect_timeouts, COUNTER, "connections without CONNECT in time")       \
+    X(auth_failures, COUNTER, "CONNECT packets refused by auth")              \
+    X(disconnects, COUNTER, "connections ended by DISCONNECT")                \
+    X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
+    X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \
+    X(takeovers, COUNTER, "sessions taken over by a second CONNECT")          \
+    X(protocol_errors, COUNTER, "connections closed for a bad packet")        \
+    X(packets_in, COUNTER, "MQTT packets received")                           \
+    X(packets_out, COUNTER, "MQTT packets sent")                              \
+    X(bytes_in, COUNTER, "bytes received")                                    \
+    X(bytes_out, COUNTER, "bytes sent")                                       \
+    X(messages_in_qos0, COUNTER, "QoS 0 publishes received")                  \
+    X(messages_in_qos1, COUNTER, "QoS 1 publishes received")                  \
+    X(messages_in_qos2, COUNTER, "QoS 2 publishes received")                  \
+    X(messages_out, COUNTER, "publishes sent to clients")                     \
+    X(messages_dropped, COUNTER, "QoS 0 messages dropped at a bound")         \
+    X(messages_refused, COUNTER, "publishes refused for good")                \
+    X(messages_unmapped, COUNTER, "publishes that no Kafka topic takes")      \
+    X(pauses, COUNTER, "times a client was paused")                           \
+    X(kafka_produced, COUNTER, "records handed to the producer")              \
+    X(kafka_acked, COUNTER, "records that Kafka acknowledged")                \
+    X(kafka_failed, COUNTER, "records that Kafka refused for good")           \
+    X(kafka_dead_letters, COUNTER, "records sent to the dead-letter topic")   \
+    X(kafka_errors, COUNTER, "errors reported by the Kafka client")           \
+    X(kafka_queue_messages, GAUGE, "records waiting for Kafka")               \
+    X(kafka_queue_bytes, GAUGE, "bytes of records waiting for Kafka")         \
+    X(redis_up, GAUGE, "connections to Redis that are ready")                 \
+    X(redis_commands, COUNTER, "commands sent to Redis")                      \
+    X(redis_errors, COUNTER, "commands that failed")                          \
+    X(redis_reconnects, COUNTER, "connections to Redis made again")           \
+    X(bus_frames_in, COUNTER, "frames received from other workers")           \
+    X(bus_frames_out, COUNTER, "frames sent to other workers")                \
+    X(alloc_objects, GAUGE, "live blocks of the worker's allocator")          \
+    X(alloc_bytes, GAUGE, "live bytes of the worker's allocator")
+
+
+#define NGX_MQTT_COUNTER_ENUM(name, kind, text)  NGX_MQTT_STAT_##name,
+
+typedef enum {
+    NGX_MQTT_COUNTERS(NGX_MQTT_COUNTER_ENUM)
+    NGX_MQTT_STATS
+} ngx_mqtt_stat_e;
+
+
+typedef struct {
+    ngx_str_t            name;
+    ngx_uint_t           gauge;      /* 1: dies with the worker */
+} ngx_mqtt_counter_t;
+
+extern ngx_mqtt_counter_t  ngx_mqtt_counters[];
+
+
+/* size classes of ngx_mqtt_alloc.c: multiples of 32 bytes */
+
+#define NGX_MQTT_ALLOC_STEP            32
+#define NGX_MQTT_ALLOC_CLASSES         32
+#define NGX_MQTT_ALLOC_MAX             (NGX_MQTT_ALLOC_STEP                   \
+                                        * NGX_MQTT_ALLOC_CLASSES)
+
+
+typedef struct {
+    uint64_t             generation;    /* 0: the slot is free; stored last */
+    ngx_pid_t            pid;
+    ngx_uint_t           worker;        /* ngx_worker, for people */
+    ngx_uint_t           exiting;
+    ngx_atomic_t         counters[NGX_MQTT_STATS];
+} ngx_mqtt_zone_slot_t;
+
+
+typedef struct {
+    ngx_uint_t            layout;       /* NGX_MQTT_ZONE_LAYOUT and sizes */
+    uint64_t              node_id;      /* random, made with the zone (P29) */
+    uint64_t              generations;  /* the last one given out */
+    ngx_uint_t            nslots;       /* slots ever used */
+    ngx_atomic_t          retired[NGX_MQTT_STATS];
+    ngx_mqtt_zone_slot_t  slots[NGX_MQTT_ZONE_SLOTS];
+} ngx_mqtt_zone_t;
+
+
+/* "zone size": NULL on failure, which was logged */
+ngx_shm_zone_t *ngx_mqtt_zone_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
+    size_t size);
+
+/* takes a free slot, or one whose worker is gone */
+ngx_int_t ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w);
+void ngx_mqtt_zone_detach(ngx_mqtt_worker_t *w);
+
+/*
+ * A worker is dead: its counters are retired and its slot is freed, once,
+ * whoever finds out first.  NGX_DECLINED if somebody else did it.
+ */
+ngx_int_t ngx_mqtt_zone_bury(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
+
+#define ngx_mqtt_zone(gw)                                                     \
+    ((ngx_mqtt_zone_t *) ((ngx_slab_pool_t *) (gw)->shm_zone->shm.addr)->data)
+
+
+#endif /* _NGX_MQTT_ZONE_H_INCLUDED_ */

@@ -1,0 +1,81 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The bus: frames between the workers of one node over UNIX stream sockets.
+ *
+ * (1) A peer is a slot and a generation of the worker table (P28); frames for
+ *     a generation that is gone are never delivered to its successor.
+ * (2) Frames to one peer arrive in order.  All frames of one loop turn leave
+ *     in one write.
+ * (3) End of file means that the worker died: on_lost runs once per peer
+ *     that was ever connected either way.
+ */
+
+
+#ifndef _NGX_MQTT_BUS_H_INCLUDED_
+#define _NGX_MQTT_BUS_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+
+
+/* frame types; the rooms above give them their meaning */
+
+#define NGX_MQTT_FRAME_TAKEOVER        1    /* session/: close this client */
+#define NGX_MQTT_FRAME_TAKEN           2    /* session/: it is closed */
+
+#define NGX_MQTT_FRAME_TYPES           16
+
+
+/* a worker of this node */
+
+typedef struct {
+    ngx_uint_t           slot;
+    uint64_t             generation;
+} ngx_mqtt_peer_t;
+
+
+/*
+ * A frame that came in: "body" is contiguous and valid only inside the call.
+ */
+
+typedef void (*ngx_mqtt_bus_frame_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *from, ngx_str_t *body);
+typedef void (*ngx_mqtt_bus_lost_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer);
+
+
+/* worker life; start() listens, peers are connected when first needed */
+ngx_int_t ngx_mqtt_bus_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_bus_stop(ngx_mqtt_worker_t *w);
+
+void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
+    ngx_mqtt_bus_frame_pt handler);
+void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler);
+
+/*
+ * Queues one frame made of the concatenated parts.  NGX_DECLINED: no such
+ * worker; NGX_BUSY: the bound of its output queue is reached, nothing was
+ * queued; NGX_ERROR: out of memory.
+ */
+ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
+    ngx_uint_t type, ngx_str_t *parts, ngx_uint_t nparts);
+
+
+/*
+ * Frame bodies (ngx_mqtt_frame.c): fields written one after another, integers
+ * in network order, strings with a 32-bit length.  Readers return the new
+ * cursor or NULL when the body is too short.
+ */
+
+u_char *ngx_mqtt_frame_write_u64(u_char *p, uint64_t value);
+u_char *ngx_mqtt_frame_read_u64(u_char *p, u_char *end, uint64_t *value);
+u_char *ngx_mqtt_frame_write_str(u_char *p, ngx_str_t *value);
+u_char *ngx_mqtt_frame_read_str(u_char *p, u_char *end, ngx_str_t *value);
+
+
+#endif /* _NGX_MQTT_BUS_H_INCLUDED_ */

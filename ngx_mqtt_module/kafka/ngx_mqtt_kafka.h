@@ -1,0 +1,84 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The Kafka engine: librdkafka's queues in nginx's event loop.  Nothing MQTT
+ * in here but the message that carries a payload.
+ */
+
+
+#ifndef _NGX_MQTT_KAFKA_H_INCLUDED_
+#define _NGX_MQTT_KAFKA_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+
+
+/* a Kafka topic that records are produced to: an index given at config time */
+
+#define NGX_MQTT_KAFKA_NO_TOPIC        ((ngx_uint_t) -1)
+
+
+typedef struct {
+    ngx_uint_t                topic;
+    ngx_str_t                 key;
+    ngx_mqtt_msg_t           *msg;          /* holds the value: m->payload */
+    ngx_keyval_t             *headers;      /* copied */
+    ngx_uint_t                nheaders;
+    uint64_t                  timestamp;    /* ms since the epoch */
+} ngx_mqtt_kafka_record_t;
+
+
+/*
+ * Config time.  Handlers of "kafka", "kafka_set", "kafka_queue" and
+ * "dead_letter"; each returns NGX_CONF_OK, a text, or NGX_CONF_ERROR after
+ * logging.  ngx_mqtt_kafka_conf_topic() gives the index of a topic by name,
+ * NGX_MQTT_KAFKA_NO_TOPIC when out of memory.  ngx_mqtt_kafka_conf_init() is
+ * called when the block ends and checks what needs the whole of it.
+ */
+
+char *ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+char *ngx_mqtt_kafka_set_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+char *ngx_mqtt_kafka_queue_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+char *ngx_mqtt_kafka_dead_letter_directive(ngx_conf_t *cf,
+    ngx_mqtt_gateway_t *gw);
+ngx_uint_t ngx_mqtt_kafka_conf_topic(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
+    ngx_str_t *name);
+char *ngx_mqtt_kafka_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+
+
+/*
+ * Worker life.  shutdown() starts the end: nothing new is taken; pending()
+ * tells how many records wait; stop() gives up what is left and never blocks
+ * longer than half a second.  on_drained is called from the event loop each
+ * time the queue falls to half of its bound after having been full.
+ */
+
+ngx_int_t ngx_mqtt_kafka_start(ngx_mqtt_worker_t *w,
+    void (*on_drained)(ngx_mqtt_worker_t *w));
+void ngx_mqtt_kafka_stop(ngx_mqtt_worker_t *w);
+ngx_uint_t ngx_mqtt_kafka_pending(ngx_mqtt_kafka_t *k);
+
+
+/*
+ * Hands one record to the producer.  The message is referenced until the
+ * delivery report, its payload is not copied.
+ *
+ * NGX_OK: the op completes later, with NGX_OK when Kafka acknowledged the
+ * record (or its dead letter), or with NGX_DECLINED and an MQTT reason code
+ * when it was refused for good.  The op may be NULL (QoS 0): then failures are
+ * only counted.  NGX_BUSY: the bound is reached, nothing was taken, on_drained
+ * will tell.  "droppable" records (QoS 0) see the smaller bound.
+ */
+ngx_int_t ngx_mqtt_kafka_produce(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_record_t *rec, ngx_uint_t droppable, ngx_mqtt_op_t *op);
+
+/* 1 while the bound for records that must not be dropped is reached */
+ngx_uint_t ngx_mqtt_kafka_full(ngx_mqtt_kafka_t *k);
+
+
+#endif /* _NGX_MQTT_KAFKA_H_INCLUDED_ */

@@ -1,0 +1,84 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The Redis engine: hiredis formats commands and parses replies, nginx owns
+ * the socket, the timers and TLS.  Nothing MQTT in here.
+ */
+
+
+#ifndef _NGX_MQTT_REDIS_H_INCLUDED_
+#define _NGX_MQTT_REDIS_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_redis_lua.h"
+
+
+#define NGX_MQTT_REDIS_STRING          1
+#define NGX_MQTT_REDIS_INTEGER         2
+#define NGX_MQTT_REDIS_ARRAY           3
+#define NGX_MQTT_REDIS_NIL             4
+#define NGX_MQTT_REDIS_STATUS          5
+#define NGX_MQTT_REDIS_ERROR           6
+
+
+/* a reply: op->result of a finished command, valid only inside done() */
+
+typedef struct ngx_mqtt_redis_reply_s  ngx_mqtt_redis_reply_t;
+
+struct ngx_mqtt_redis_reply_s {
+    ngx_uint_t                type;         /* NGX_MQTT_REDIS_STRING ... */
+    int64_t                   integer;
+    ngx_str_t                 str;          /* string, status, error */
+    ngx_uint_t                nelts;
+    ngx_mqtt_redis_reply_t  **elts;         /* array; an element may be NIL */
+};
+
+
+/*
+ * Flags of a command.  WAIT: while Redis is away the command is kept and sent
+ * when it is back, and sent again if the connection broke before its reply
+ * came; it must be idempotent.  Without it the command fails at once.
+ */
+
+#define NGX_MQTT_REDIS_WAIT            0x01
+
+
+/* config time: the "redis" directive; returns NGX_CONF_OK or an error text */
+char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+
+
+/* worker life; start() connects, the first attempt may fail and is retried */
+ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
+
+/* 1 when commands are answered now */
+ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
+
+/*
+ * Sends one command, argv[0 .. argc - 1], in the next flush of this turn.
+ * Arguments are copied.  The op completes with NGX_OK and the reply (never of
+ * type ERROR), with NGX_DECLINED and an ERROR reply when Redis refused the
+ * command, or with NGX_ERROR and reason SERVER_UNAVAILABLE without a reply.
+ * op may be NULL: nobody wants to know.
+ */
+void ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc,
+    ngx_str_t *argv, ngx_uint_t flags, ngx_mqtt_op_t *op);
+
+/*
+ * Runs a script of redis/lua by EVALSHA, by EVAL when Redis does not know it.
+ * argv holds nkeys keys, then the arguments.
+ */
+void ngx_mqtt_redis_script(ngx_mqtt_redis_t *r, ngx_uint_t script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv, ngx_uint_t flags,
+    ngx_mqtt_op_t *op);
+
+/* commands sent or waiting whose reply has not come */
+ngx_uint_t ngx_mqtt_redis_pending(ngx_mqtt_redis_t *r);
+
+
+#endif /* _NGX_MQTT_REDIS_H_INCLUDED_ */
