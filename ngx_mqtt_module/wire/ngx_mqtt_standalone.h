@@ -59,6 +59,11 @@ typedef struct {
     u_char                            *data;
 } ngx_str_t;
 
+typedef struct {
+    ngx_str_t                          key;
+    ngx_str_t                          value;
+} ngx_keyval_t;
+
 
 #define ngx_string(str)     { sizeof(str) - 1, (u_char *) str }
 #define ngx_null_string     { 0, NULL }
