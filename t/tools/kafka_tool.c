@@ -455,6 +455,7 @@ cmd_read(char *broker, int argc, char **argv)
     set(conf, "enable.partition.eof", "true");
     set(conf, "auto.offset.reset", "earliest");
     set(conf, "check.crcs", "true");
+    set(conf, "fetch.wait.max.ms", "20");
 
     rk = new_handle(RD_KAFKA_CONSUMER, conf);
     rd_kafka_poll_set_consumer(rk);

@@ -7,7 +7,7 @@ package MqttTest::Packet;
 #     $bytes = gen(PUBLISH => 5, topic => 'a/b', payload => 'x', qos => 1,
 #                  packet_id => 7, props => [ [ content_type => 't' ] ]);
 #
-#     ($packet, $length) = parse(5, $bytes);      # () while incomplete
+#     ($packet, $length) = parse(5, $bytes, $start);    # () while incomplete
 #
 # gen() checks nothing, so that tests can say nonsense; parse() dies on
 # everything that a server must not send.
@@ -311,39 +311,41 @@ sub gen_reason {
 
 
 sub parse {
-    my ($version, $buf) = @_;
+    my ($version, undef, $start) = @_;
 
+    my $buf = \$_[1];
+    my $left = length($$buf) - ($start //= 0);
     my ($length, $header) = (0, 1);
 
-    return if length $buf < 2;
+    return if $left < 2;
 
     for (my $shift = 0; ; $shift += 7) {
         die "remaining length of more than 4 bytes\n" if $shift > 21;
-        return if length $buf <= $header;
+        return if $left <= $header;
 
-        my $byte = ord substr $buf, $header++, 1;
+        my $byte = ord substr $$buf, $start + $header++, 1;
         $length |= ($byte & 0x7f) << $shift;
 
         last if !($byte & 0x80);
     }
 
-    return if length $buf < $header + $length;
+    return if $left < $header + $length;
 
-    my $first = ord $buf;
+    my $first = ord substr $$buf, $start, 1;
     my $name = $TYPES[$first >> 4];
     my $handler = $PARSE{$name} // die "a server never sends $name\n";
 
     my $packet = {
         type  => $name,
         flags => $first & 0xf,
-        raw   => substr($buf, 0, $header + $length),
+        raw   => substr($$buf, $start, $header + $length),
     };
 
     die "$name with flags $packet->{flags}\n"
         if $name ne 'PUBLISH'
            && $packet->{flags} != ($name eq 'PUBREL' ? 2 : 0);
 
-    my $body = substr $buf, $header, $length;
+    my $body = substr $$buf, $start + $header, $length;
 
     $handler->($version, $packet, \$body);
 
