@@ -392,8 +392,7 @@ sub run {
     unlink "$dir/nginx.pid";
     append("$dir/error.log", '');
 
-    my ($workers) = slurp("$dir/nginx.conf") =~ /^\s*worker_processes\s+(\d+)/m;
-    $self->{workers} = $workers // 1;
+    $self->{workers} = $self->conf_workers;
 
     $self->{nginx} = MqttTest::Util->spawn(
         name          => 'nginx',
@@ -442,6 +441,16 @@ sub master_pid {
     my ($self) = @_;
 
     return $self->{nginx}->pid;
+}
+
+
+sub conf_workers {
+    my ($self) = @_;
+
+    my ($n) = slurp("$self->{dir}/nginx.conf")
+              =~ /^\s*worker_processes\s+(\d+)/m;
+
+    return $n // 1;
 }
 
 
@@ -494,8 +503,7 @@ sub reload {
     my %before = map { $_ => 1 } $self->worker_pids;
     my $mark = -s "$self->{dir}/error.log";
 
-    my ($workers) = slurp("$self->{dir}/nginx.conf")
-                    =~ /^\s*worker_processes\s+(\d+)/m;
+    my $workers = $self->conf_workers;
 
     $self->signal('HUP');
 

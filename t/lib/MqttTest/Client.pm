@@ -51,7 +51,8 @@ package MqttTest::Client;
 #               with an error; undef if it does not come
 #     $p  = $c->subscribe($filter => $options, ...)       SUBACK
 #     $p  = $c->unsubscribe($filter, ...)                 UNSUBACK
-#     $p  = $c->recv_message($timeout)                    PUBLISH, acknowledged
+#     $p  = $c->recv_message($timeout)
+#               next PUBLISH, acknowledged, QoS 2 to the end
 #     $ok = $c->is_alive           other packets stay readable by recv
 #     $c->disconnect(%fields)      DISCONNECT, then close
 #
@@ -552,29 +553,44 @@ sub unsubscribe {
 sub recv_message {
     my ($self, $timeout) = @_;
 
-    my $packet = $self->recv_wanted(sub {
-        $self->acknowledge($_[0]);
-        return $_[0]{type} eq 'PUBLISH';
-    }, $timeout);
+    my $packet = $self->recv_wanted(sub { $_[0]{type} eq 'PUBLISH' },
+                                    $timeout) // return;
 
-    $self->flush if !$self->{eof};
+    return $packet if $packet->{acknowledged} || !$self->acknowledge($packet);
+
+    $self->flush;
+
+    if ($packet->{qos} == 2) {
+        my $pubrel = $self->recv_wanted(sub {
+            $_[0]{type} eq 'PUBREL'
+                && $_[0]{packet_id} == $packet->{packet_id};
+        });
+
+        if ($pubrel) {
+            $self->acknowledge($pubrel);
+            $self->flush;
+        }
+    }
 
     return $packet;
 }
 
 
-# the receiver's half of QoS 1 and 2
+# the receiver's half of QoS 1 and 2; true if there is an answer
 
 sub acknowledge {
     my ($self, $packet) = @_;
 
-    return if !$self->{auto_ack};
+    return 0 if !$self->{auto_ack};
 
     my $type = $packet->{type} eq 'PUBREL' ? 'PUBCOMP'
-             : $packet->{type} ne 'PUBLISH' || !$packet->{qos} ? return
+             : $packet->{type} ne 'PUBLISH' || !$packet->{qos} ? return 0
              : $packet->{qos} == 1 ? 'PUBACK' : 'PUBREC';
 
+    $packet->{acknowledged} = 1;
     $self->queue($type => packet_id => $packet->{packet_id});
+
+    return 1;
 }
 
 
@@ -610,7 +626,7 @@ sub describe {
         "$_=" . ($_ eq 'props'
                  ? '[' . join(', ', map { join ' ', @$_ } @$value) . ']'
                  : ref $value ? "[@$value]" : $value)
-    } grep { !/^(?:type|raw|flags)$/ } sort keys %$packet;
+    } grep { !/^(?:type|raw|flags|acknowledged)$/ } sort keys %$packet;
 }
 
 

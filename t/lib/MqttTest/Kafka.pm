@@ -129,19 +129,20 @@ sub format {
     my ($self) = @_;
 
     my $dir = $self->{dir};
+    my $controller = "127.0.0.1:$self->{controller}";
 
     make_path("$dir/data");
 
     my %properties = (
         'process.roles'                  => 'broker,controller',
         'node.id'                        => 1,
-        'controller.quorum.voters'       => "1\@127.0.0.1:$self->{controller}",
+        'controller.quorum.voters'       => "1\@$controller",
         'controller.listener.names'      => 'CONTROLLER',
         'listeners'                      => "PLAINTEXT://$self->{bootstrap},"
-                                . "CONTROLLER://127.0.0.1:$self->{controller}",
+                                            . "CONTROLLER://$controller",
         'advertised.listeners'           => "PLAINTEXT://$self->{bootstrap}",
         'listener.security.protocol.map'
-                                  => 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+            => 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
         'log.dirs'                       => "$dir/data",
         'auto.create.topics.enable'      => 'false',
         'offsets.topic.replication.factor'         => 1,

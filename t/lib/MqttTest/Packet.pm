@@ -158,7 +158,8 @@ sub gen {
 
     if (!defined $flags) {
         $flags = $name eq 'PUBLISH'
-                 ? ($f{dup} ? 8 : 0) | ($f{qos} // 0) << 1 | ($f{retain} ? 1 : 0)
+                 ? ($f{dup} ? 8 : 0) | ($f{qos} // 0) << 1
+                   | ($f{retain} ? 1 : 0)
                  : $name =~ /^(?:PUBREL|SUBSCRIBE|UNSUBSCRIBE)$/ ? 2 : 0;
     }
 
@@ -400,11 +401,12 @@ sub take_props {
 
     while (length $section) {
         my $id = take_varint(\$section);
-        my ($name, $type) = @{ $PROP_BY_ID{$id}
-                               || die sprintf "unknown property 0x%02x\n", $id };
+        my $known = $PROP_BY_ID{$id} || die "unknown property $id\n";
+        my ($name, $type) = @$known;
 
         die "property $name twice\n"
-            if $seen{$name}++ && $name !~ /^(?:user_property|subscription_id)$/;
+            if $seen{$name}++
+               && $name ne 'user_property' && $name ne 'subscription_id';
 
         push @list, [ $name,
               $type eq 'byte'   ? take_u8(\$section)
