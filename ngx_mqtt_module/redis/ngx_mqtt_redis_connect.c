@@ -1,0 +1,732 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The life of the connection to Redis:
+ *
+ *     LOST -> CONNECT -> (TLS ->) LOGIN -> READY
+ *       ^________|_________|________|________|
+ *
+ * (1) One timer serves all states: the retry, the time to connect, the time
+ *     to log in, the time to answer.
+ * (2) The login is pipelined; its commands carry a step and stand before
+ *     everything else.  PING is the last one: its PONG makes READY.
+ * (3) Each round tries every address once, without a pause; rounds are apart
+ *     50 ms, doubling to 2 s, with jitter.  A replica, or a server that still
+ *     loads its data, counts as a failed address.
+ * (4) Redis' absence is logged when it begins and at most every ten seconds
+ *     while it lasts; nginx's own messages about the attempts are muted with
+ *     the log's level.
+ * (5) Both events are marked "channel": worker_shutdown_timeout does not
+ *     close the connection under the clients that are being drained, and the
+ *     worker may exit with it (P21).  ngx_mqtt_redis_stop() closes it.
+ *
+ * Called from: ngx_mqtt_redis.c and the event loop.
+ */
+
+
+#include "ngx_mqtt_redis_core.h"
+
+
+#define NGX_MQTT_REDIS_BACKOFF_MIN  50
+#define NGX_MQTT_REDIS_BACKOFF_MAX  2000
+#define NGX_MQTT_REDIS_LOG_EVERY    10000
+#define NGX_MQTT_REDIS_DETAIL       200
+
+
+static void ngx_mqtt_redis_connect_handler(ngx_event_t *ev);
+static void ngx_mqtt_redis_connected(ngx_mqtt_redis_t *r);
+#if (NGX_SSL)
+static void ngx_mqtt_redis_tls(ngx_mqtt_redis_t *r);
+static void ngx_mqtt_redis_tls_handler(ngx_connection_t *c);
+static ngx_int_t ngx_mqtt_redis_tls_verify(ngx_mqtt_redis_t *r);
+static ngx_int_t ngx_mqtt_redis_tls_check_address(ngx_connection_t *c,
+    ngx_str_t *name);
+#endif
+static void ngx_mqtt_redis_login(ngx_mqtt_redis_t *r);
+static ngx_int_t ngx_mqtt_redis_login_add(ngx_mqtt_redis_t *r, ngx_uint_t step,
+    char *command, ngx_uint_t argc, ngx_str_t *argv);
+static ngx_int_t ngx_mqtt_redis_login_scripts(ngx_mqtt_redis_t *r);
+static void ngx_mqtt_redis_login_failed(ngx_mqtt_redis_t *r, char *text,
+    ngx_mqtt_redis_reply_t *reply);
+static void ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r);
+static void ngx_mqtt_redis_report(ngx_mqtt_redis_t *r, ngx_uint_t level,
+    ngx_err_t err, char *text, ngx_str_t *detail);
+static ngx_msec_t ngx_mqtt_redis_delay(ngx_mqtt_redis_t *r);
+
+
+void
+ngx_mqtt_redis_connect(ngx_mqtt_redis_t *r)
+{
+    ngx_int_t          rc;
+    ngx_addr_t        *addr;
+    ngx_connection_t  *c;
+
+    r->state = NGX_MQTT_REDIS_CONNECT;
+    r->log.action = "connecting to Redis";
+
+    r->quiet = r->down
+               && ngx_current_msec - r->logged < NGX_MQTT_REDIS_LOG_EVERY;
+
+    r->log.log_level = r->worker->log->log_level;
+
+    if (r->quiet && r->log.log_level < NGX_LOG_DEBUG_FIRST) {
+        r->log.log_level = ngx_min(r->log.log_level, NGX_LOG_ALERT);
+    }
+
+    addr = &r->conf->addrs[r->addr];
+
+    ngx_memzero(&r->peer, sizeof(ngx_peer_connection_t));
+
+    r->peer.sockaddr = addr->sockaddr;
+    r->peer.socklen = addr->socklen;
+    r->peer.name = &addr->name;
+    r->peer.get = ngx_event_get_peer;
+    r->peer.log = &r->log;
+    r->peer.log_error = NGX_ERROR_ERR;
+    r->peer.so_keepalive = 1;
+
+    if (ngx_mqtt_redis_reader_create(r) != NGX_OK) {
+        ngx_mqtt_redis_lost(r, NGX_ENOMEM, "cannot create a reader", NULL);
+        return;
+    }
+
+    rc = ngx_event_connect_peer(&r->peer);
+
+    if (rc == NGX_ERROR || rc == NGX_DECLINED) {
+        ngx_mqtt_redis_lost(r, 0, "cannot connect", NULL);
+        return;
+    }
+
+    c = r->peer.connection;
+
+    c->data = r;
+    c->read->handler = ngx_mqtt_redis_connect_handler;
+    c->write->handler = ngx_mqtt_redis_connect_handler;
+    c->read->channel = 1;
+    c->write->channel = 1;
+
+    r->log.connection = c->number;
+
+    ngx_mqtt_redis_set_timer(r, r->conf->connect_timeout);
+
+    if (rc == NGX_OK) {
+        ngx_mqtt_redis_connected(r);
+    }
+}
+
+
+static void
+ngx_mqtt_redis_connect_handler(ngx_event_t *ev)
+{
+    int                err;
+    socklen_t          len;
+    ngx_connection_t  *c;
+    ngx_mqtt_redis_t  *r;
+
+    c = ev->data;
+    r = c->data;
+
+    err = 0;
+    len = sizeof(int);
+
+    /*
+     * BSDs and Linux return 0 and set a pending error in err,
+     * Solaris returns -1 and sets errno
+     */
+
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
+        err = ngx_socket_errno;
+    }
+
+    if (err) {
+        ngx_mqtt_redis_lost(r, err, "cannot connect", NULL);
+        return;
+    }
+
+    ngx_mqtt_redis_connected(r);
+}
+
+
+static void
+ngx_mqtt_redis_connected(ngx_mqtt_redis_t *r)
+{
+    if (ngx_tcp_nodelay(r->peer.connection) != NGX_OK) {
+        ngx_mqtt_redis_lost(r, 0, "cannot set up the socket", NULL);
+        return;
+    }
+
+#if (NGX_SSL)
+
+    if (r->conf->ssl) {
+        ngx_mqtt_redis_tls(r);
+        return;
+    }
+
+#endif
+
+    ngx_mqtt_redis_login(r);
+}
+
+
+#if (NGX_SSL)
+
+static void
+ngx_mqtt_redis_tls(ngx_mqtt_redis_t *r)
+{
+    ngx_str_t         *name;
+    ngx_connection_t  *c;
+
+    c = r->peer.connection;
+    name = &r->conf->ssl_name;
+
+    r->state = NGX_MQTT_REDIS_TLS;
+    r->log.action = "SSL handshaking with Redis";
+
+    c->pool = ngx_create_pool(256, &r->log);
+
+    if (c->pool == NULL
+        || ngx_ssl_create_connection(r->conf->ssl, c, NGX_SSL_CLIENT)
+           != NGX_OK)
+    {
+        ngx_mqtt_redis_lost(r, 0, "cannot create an SSL connection", NULL);
+        return;
+    }
+
+#ifdef SSL_CTRL_SET_TLSEXT_HOSTNAME
+
+    if (name->len && !r->conf->ssl_name_address
+        && SSL_set_tlsext_host_name(c->ssl->connection, (char *) name->data)
+           == 0)
+    {
+        ngx_mqtt_redis_lost(r, 0, "cannot set the SSL server name", NULL);
+        return;
+    }
+
+#endif
+
+    if (ngx_ssl_handshake(c) == NGX_AGAIN) {
+        c->ssl->handler = ngx_mqtt_redis_tls_handler;
+        return;
+    }
+
+    ngx_mqtt_redis_tls_handler(c);
+}
+
+
+static void
+ngx_mqtt_redis_tls_handler(ngx_connection_t *c)
+{
+    ngx_mqtt_redis_t  *r;
+
+    r = c->data;
+
+    if (!c->ssl->handshaked) {
+        ngx_mqtt_redis_lost(r, 0, "SSL handshake failed", NULL);
+        return;
+    }
+
+    if (r->conf->ssl_verify && ngx_mqtt_redis_tls_verify(r) != NGX_OK) {
+        return;
+    }
+
+    ngx_mqtt_redis_login(r);
+}
+
+
+static ngx_int_t
+ngx_mqtt_redis_tls_verify(ngx_mqtt_redis_t *r)
+{
+    long               rc;
+    ngx_int_t          match;
+    ngx_str_t          detail;
+    ngx_connection_t  *c;
+
+    c = r->peer.connection;
+
+    rc = SSL_get_verify_result(c->ssl->connection);
+
+    if (rc != X509_V_OK) {
+        detail.data = (u_char *) X509_verify_cert_error_string(rc);
+        detail.len = ngx_strlen(detail.data);
+
+        ngx_mqtt_redis_lost(r, 0, "SSL certificate verify error", &detail);
+        return NGX_ERROR;
+    }
+
+    if (r->conf->ssl_name_address) {
+        match = ngx_mqtt_redis_tls_check_address(c, &r->conf->ssl_name);
+
+    } else {
+        match = ngx_ssl_check_host(c, &r->conf->ssl_name);
+    }
+
+    if (match != NGX_OK) {
+        ngx_mqtt_redis_lost(r, 0, "SSL certificate does not match",
+                            &r->conf->ssl_name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mqtt_redis_tls_check_address(ngx_connection_t *c, ngx_str_t *name)
+{
+    int    rc;
+    X509  *cert;
+
+    cert = SSL_get_peer_certificate(c->ssl->connection);
+    if (cert == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = X509_check_ip_asc(cert, (char *) name->data, 0);
+
+    X509_free(cert);
+
+    return (rc == 1) ? NGX_OK : NGX_ERROR;
+}
+
+#endif
+
+
+static void
+ngx_mqtt_redis_login(ngx_mqtt_redis_t *r)
+{
+    ngx_str_t               argv[2];
+    ngx_queue_t             waiting;
+    ngx_uint_t              n;
+    ngx_connection_t       *c;
+    ngx_mqtt_redis_conf_t  *conf;
+
+    c = r->peer.connection;
+    conf = r->conf;
+
+    r->state = NGX_MQTT_REDIS_LOGIN;
+    r->log.action = "logging in to Redis";
+
+    c->read->handler = ngx_mqtt_redis_read_handler;
+    c->write->handler = ngx_mqtt_redis_write_handler;
+
+    /* what is queued already comes after the login */
+
+    ngx_queue_init(&waiting);
+    ngx_mqtt_redis_queue_move(&waiting, &r->queued);
+
+    n = 0;
+
+    if (conf->user.len) {
+        argv[n++] = conf->user;
+    }
+
+    if (conf->password.len) {
+        argv[n++] = conf->password;
+    }
+
+    if ((n && ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_AUTH, "AUTH",
+                                       n, argv)
+              != NGX_OK)
+        || (conf->db.len
+            && ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_SELECT,
+                                        "SELECT", 1, &conf->db)
+               != NGX_OK)
+        || ngx_mqtt_redis_login_scripts(r) != NGX_OK
+        || ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_ROLE, "ROLE", 0,
+                                    NULL)
+           != NGX_OK
+        || ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_PING, "PING", 0,
+                                    NULL)
+           != NGX_OK)
+    {
+        ngx_mqtt_redis_queue_move(&r->queued, &waiting);
+        ngx_mqtt_redis_lost(r, NGX_ENOMEM, "cannot log in", NULL);
+        return;
+    }
+
+    ngx_mqtt_redis_queue_move(&r->queued, &waiting);
+
+    ngx_mqtt_redis_set_timer(r, conf->timeout);
+
+    if (c->read->ready) {
+        ngx_post_event(c->read, &ngx_posted_events);
+    }
+
+    ngx_post_event(&r->flush, &ngx_posted_events);
+}
+
+
+static ngx_int_t
+ngx_mqtt_redis_login_scripts(ngx_mqtt_redis_t *r)
+{
+    ngx_str_t   argv[2];
+    ngx_uint_t  i;
+
+    ngx_str_set(&argv[0], "SETNAME");
+    argv[1] = r->conf->client_name;
+
+    if (ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_SETNAME, "CLIENT", 2,
+                                 argv)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&argv[0], "LOAD");
+
+    for (i = 0; i < NGX_MQTT_LUA_MAX; i++) {
+        argv[1] = *ngx_mqtt_redis_script_text(i);
+
+        if (ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_SCRIPT, "SCRIPT",
+                                     2, argv)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mqtt_redis_login_add(ngx_mqtt_redis_t *r, ngx_uint_t step, char *command,
+    ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_str_t              head;
+    ngx_mqtt_redis_cmd_t  *cmd;
+
+    head.data = (u_char *) command;
+    head.len = ngx_strlen(command);
+
+    cmd = ngx_mqtt_redis_cmd_create(r, 1, &head, argc, argv);
+    if (cmd == NULL) {
+        return NGX_ERROR;
+    }
+
+    cmd->step = step;
+
+    ngx_queue_insert_tail(&r->queued, &cmd->queue);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
+    ngx_mqtt_redis_reply_t *reply)
+{
+    ngx_str_t   *role;
+    ngx_uint_t   error;
+
+    error = (reply->type == NGX_MQTT_REDIS_ERROR);
+
+    switch (step) {
+
+    case NGX_MQTT_REDIS_STEP_AUTH:
+
+        if (error) {
+            ngx_mqtt_redis_login_failed(r, "AUTH refused", reply);
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case NGX_MQTT_REDIS_STEP_SELECT:
+
+        if (error) {
+            ngx_mqtt_redis_login_failed(r, "SELECT refused", reply);
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case NGX_MQTT_REDIS_STEP_ROLE:
+
+        /* a user who may not ask has to rely on READONLY */
+
+        if (reply->type != NGX_MQTT_REDIS_ARRAY || reply->nelts == 0) {
+            break;
+        }
+
+        role = &reply->elts[0]->str;
+
+        if (role->len != sizeof("master") - 1
+            || ngx_strncmp(role->data, "master", sizeof("master") - 1) != 0)
+        {
+            ngx_mqtt_redis_lost(r, 0, "not a primary but", role);
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case NGX_MQTT_REDIS_STEP_PING:
+
+        if (error) {
+            ngx_mqtt_redis_login_failed(r, "PING refused", reply);
+            return NGX_ERROR;
+        }
+
+        ngx_mqtt_redis_login_done(r);
+        break;
+
+    default: /* NGX_MQTT_REDIS_STEP_SETNAME, NGX_MQTT_REDIS_STEP_SCRIPT */
+
+        /* without the right to do this everything works all the same */
+
+        break;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Redis repeats the arguments of a command that it does not know, the
+ * password among them: "ERR unknown command 'AUTH', with args ...".
+ */
+
+static void
+ngx_mqtt_redis_login_failed(ngx_mqtt_redis_t *r, char *text,
+    ngx_mqtt_redis_reply_t *reply)
+{
+    size_t     i;
+    ngx_str_t  detail;
+
+    detail = reply->str;
+
+    for (i = 0; i < detail.len; i++) {
+        if (detail.data[i] == ',' || detail.data[i] == ':') {
+            detail.len = i;
+        }
+    }
+
+    ngx_mqtt_redis_lost(r, 0, text, &detail);
+}
+
+
+static void
+ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r)
+{
+    r->state = NGX_MQTT_REDIS_READY;
+    r->log.log_level = r->worker->log->log_level;
+    r->log.action = "waiting for Redis";
+
+    ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_up);
+
+    if (r->seen) {
+        ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_reconnects);
+    }
+
+    if (r->down) {
+        ngx_log_error(NGX_LOG_NOTICE, r->worker->log, 0,
+                      "Redis is back, %ui commands waited, gateway: \"%V\", "
+                      "redis: \"%V\"", r->pending,
+                      &r->worker->gateway->name, r->peer.name);
+    }
+
+    r->seen = 1;
+    r->down = 0;
+    r->quiet = 0;
+    r->warned = 0;
+    r->tried = 0;
+    r->heard = ngx_current_msec;
+
+    ngx_mqtt_redis_set_timer(r, r->conf->timeout);
+    ngx_mqtt_redis_hold(r);
+
+    ngx_post_event(&r->flush, &ngx_posted_events);
+}
+
+
+/*
+ * The only place where a connection, or the attempt to make one, ends by
+ * itself.  The caller touches neither the connection nor a reply afterwards.
+ */
+
+void
+ngx_mqtt_redis_lost(ngx_mqtt_redis_t *r, ngx_err_t err, char *text,
+    ngx_str_t *detail)
+{
+    if (r->state == NGX_MQTT_REDIS_READY) {
+        ngx_mqtt_count_sub(r->worker, NGX_MQTT_STAT_redis_up, 1);
+
+    } else {
+        r->addr = (r->addr + 1) % r->conf->naddrs;
+        r->tried++;
+
+        if (r->tried < r->conf->naddrs) {
+            ngx_mqtt_redis_report(r, NGX_LOG_INFO, err, text, detail);
+
+            ngx_mqtt_redis_close(r);
+            ngx_mqtt_redis_requeue_all(r, NGX_MQTT_REDIS_KEEP_ALL);
+            ngx_mqtt_redis_set_timer(r, 1);
+
+            return;
+        }
+    }
+
+    ngx_mqtt_redis_report(r, r->down ? NGX_LOG_WARN : NGX_LOG_ERR, err, text,
+                          detail);
+
+    r->down = 1;
+    r->tried = 0;
+
+    ngx_mqtt_redis_close(r);
+    ngx_mqtt_redis_requeue_all(r, NGX_MQTT_REDIS_KEEP_WAITING);
+    ngx_mqtt_redis_set_timer(r, ngx_mqtt_redis_delay(r));
+}
+
+
+static void
+ngx_mqtt_redis_report(ngx_mqtt_redis_t *r, ngx_uint_t level, ngx_err_t err,
+    char *text, ngx_str_t *detail)
+{
+    if (r->quiet) {
+        return;
+    }
+
+    if (level < NGX_LOG_INFO) {
+        r->logged = ngx_current_msec;
+    }
+
+    if (detail && detail->len) {
+        ngx_log_error(level, &r->log, err,
+                      "Redis is unavailable: %s: \"%*s\"", text,
+                      ngx_min(detail->len, NGX_MQTT_REDIS_DETAIL),
+                      detail->data);
+        return;
+    }
+
+    ngx_log_error(level, &r->log, err, "Redis is unavailable: %s", text);
+}
+
+
+void
+ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
+{
+    ngx_pool_t        *pool;
+    ngx_connection_t  *c;
+
+    c = r->peer.connection;
+
+    if (c) {
+
+#if (NGX_SSL)
+
+        if (c->ssl) {
+            c->ssl->no_wait_shutdown = 1;
+            c->ssl->no_send_shutdown = 1;
+
+            (void) ngx_ssl_shutdown(c);
+        }
+
+#endif
+
+        pool = c->pool;
+
+        ngx_close_connection(c);
+
+        if (pool) {
+            ngx_destroy_pool(pool);
+        }
+
+        r->peer.connection = NULL;
+    }
+
+    if (r->flush.posted) {
+        ngx_delete_posted_event(&r->flush);
+    }
+
+    ngx_mqtt_redis_reader_free(r);
+
+    r->out_pos = r->out;
+    r->out_last = r->out;
+
+    r->state = NGX_MQTT_REDIS_LOST;
+    r->log.connection = 0;
+}
+
+
+static ngx_msec_t
+ngx_mqtt_redis_delay(ngx_mqtt_redis_t *r)
+{
+    r->backoff = r->backoff ? r->backoff * 2 : NGX_MQTT_REDIS_BACKOFF_MIN;
+    r->backoff = ngx_min(r->backoff, NGX_MQTT_REDIS_BACKOFF_MAX);
+
+    return r->backoff / 2 + ngx_random() % r->backoff;
+}
+
+
+void
+ngx_mqtt_redis_set_timer(ngx_mqtt_redis_t *r, ngx_msec_t delay)
+{
+    /* ngx_add_timer() alone ignores changes of less than 300 ms (P44) */
+
+    if (r->timer.timer_set) {
+        ngx_del_timer(&r->timer);
+    }
+
+    ngx_add_timer(&r->timer, delay);
+}
+
+
+void
+ngx_mqtt_redis_timer_handler(ngx_event_t *ev)
+{
+    ngx_mqtt_redis_t  *r;
+
+    r = ev->data;
+
+    ev->timedout = 0;
+
+    switch (r->state) {
+
+    case NGX_MQTT_REDIS_LOST:
+        ngx_mqtt_redis_connect(r);
+        break;
+
+    case NGX_MQTT_REDIS_READY:
+        ngx_mqtt_redis_check(r);
+        break;
+
+    case NGX_MQTT_REDIS_STOPPED:
+        break;
+
+    default: /* CONNECT, TLS, LOGIN */
+        ngx_mqtt_redis_lost(r, NGX_ETIMEDOUT, "no connection", NULL);
+        break;
+    }
+}
+
+
+u_char *
+ngx_mqtt_redis_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char            *p;
+    ngx_mqtt_redis_t  *r;
+
+    r = log->data;
+    p = buf;
+
+    if (log->action) {
+        p = ngx_snprintf(buf, len, " while %s", log->action);
+        len -= p - buf;
+        buf = p;
+    }
+
+    p = ngx_snprintf(buf, len, ", gateway: \"%V\"", &r->worker->gateway->name);
+
+    if (r->peer.name) {
+        len -= p - buf;
+        buf = p;
+
+        p = ngx_snprintf(buf, len, ", redis: \"%V\"", r->peer.name);
+    }
+
+    return p;
+}
