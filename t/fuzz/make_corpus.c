@@ -1,0 +1,170 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Writes the seeds of fuzz_packet, fuzz_props and fuzz_topic from the tables
+ * of the unit tests:
+ *
+ *     cc -DNGX_MQTT_STANDALONE=1 -Ingx_mqtt_module/wire -It/unit \
+ *         t/fuzz/make_corpus.c -o make_corpus
+ *     ./make_corpus t/fuzz/corpus
+ *
+ * Valid packets only, and a refused one now and then: the fuzzer finds more
+ * of these by itself.
+ */
+
+
+#include <ctype.h>
+
+#include "bytes.h"
+#include "ngx_mqtt_wire.h"
+#include "packet_rows.h"
+
+
+static const char  *props[][2] = {
+    { "00", "{01 01 02 0000003c 03 <ct> 08 <r> 09 <c> 18 00000001 26<k><v>}" },
+    { "01", "{11 00000001 15 <M> 16 <D> 17 01 19 01 21 0001 22 0001}" },
+    { "01", "{27 00000001 26 <k> <v>}" },
+    { "02", "{11 00000001 12 <id> 13 0001 15 <M> 16 <D> 1a <i> 1c <s>}" },
+    { "02", "{21 0001 22 0001 24 01 25 01 26 <k> <v> 27 00000001 28 01}" },
+    { "02", "{1f <r> 29 01 2a 01}" },
+    { "03", "{01 00 02 00000001 03 <t> 08 <r> 09 <c> 0b 01 0b ff7f 23 0001}" },
+    { "03", "{26 <k> <v> 0b 05 03 <t> 26 <x> <y> 0b 06 01 00}" },
+    { "04", "{1f <why> 26 <k> <v>}" },
+    { "08", "{0b ffffff7f 26 <k> <v>}" },
+    { "0e", "{11 00000001 1c <s> 1f <r> 26 <k> <v>}" },
+    { "0f", "{15 <M> 16 <D> 1f <r> 26 <k> <v>}" },
+    { "03", "{}" },
+    { "03", "{26 <\xc3\xa9> <\xf0\x9f\x9a\x97>}" },
+    { "03", "{01 00 01 00}" },
+    { "03", "{04 00}" },
+    { "01", "8000" }
+};
+
+
+static const char  *topics[] = {
+    "'sport/tennis/player1/#' 00 'sport/tennis/player1'",
+    "'sport/#' 00 'sport'",
+    "'sport/+' 00 'sport/'",
+    "'+/+' 00 '/finance'",
+    "'#' 00 '$SYS/x'",
+    "'$SYS/+' 00 '$SYS/x'",
+    "'a/+/c' 00 'a/b/c'",
+    "'+/#' 00 'a'",
+    "'a//b/' 00 'a//b/'",
+    "'$share/g/a/+' 00 'a/b'",
+    "'$share//a' 00 'a'",
+    "'$share/+/a' 00 'a'",
+    "'$share/g/' 00 'a'",
+    "'a/b#' 00 'a/b'",
+    "'a/#/b' 00 'a/x/b'",
+    "'+a' 00 'xa'",
+    "00 'a'",
+    "'telemetry/GID_cars@@@vin-001/engine/rpm'"
+};
+
+
+static void
+write_seed(const char *dir, const char *name, const u_char *data, size_t len)
+{
+    char   path[512];
+    FILE  *f;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+
+    f = fopen(path, "wb");
+
+    if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+
+static void
+write_packets(const char *root)
+{
+    char           dir[256], name[128], *p;
+    u_char         bytes[4096];
+    size_t         i, len;
+    const char    *s;
+    packet_row_t  *row;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_packet", root);
+
+    for (i = 0; i < PACKET_ROWS; i++) {
+        row = &packet_rows[i];
+
+        if (row->reason && i % 8) {
+            continue;
+        }
+
+        /* a version out of 3 .. 5, and no cut: see fuzz_packet.c */
+
+        bytes[0] = (row->version >= 3 && row->version <= 5)
+                   ? (u_char) (row->version - 3) : 1;
+        len = 1 + bytes_parse(row->bytes, bytes + 1);
+
+        p = name + snprintf(name, sizeof(name), "%03zu_", i);
+
+        for (s = row->name; *s && *s != ' '; s++) {
+            *p++ = (char) tolower(*s);
+        }
+
+        *p = '\0';
+
+        write_seed(dir, name, bytes, len);
+    }
+}
+
+
+static void
+write_props(const char *root)
+{
+    char    dir[256], name[64], text[512];
+    u_char  bytes[512];
+    size_t  i;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_props", root);
+
+    for (i = 0; i < sizeof(props) / sizeof(props[0]); i++) {
+        snprintf(text, sizeof(text), "%s %s", props[i][0], props[i][1]);
+        snprintf(name, sizeof(name), "%03zu", i);
+        write_seed(dir, name, bytes, bytes_parse(text, bytes));
+    }
+}
+
+
+static void
+write_topics(const char *root)
+{
+    char    dir[256], name[64];
+    u_char  bytes[512];
+    size_t  i;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_topic", root);
+
+    for (i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
+        snprintf(name, sizeof(name), "%03zu", i);
+        write_seed(dir, name, bytes, bytes_parse(topics[i], bytes));
+    }
+}
+
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: make_corpus directory\n");
+        return 1;
+    }
+
+    write_packets(argv[1]);
+    write_props(argv[1]);
+    write_topics(argv[1]);
+
+    return 0;
+}
