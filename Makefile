@@ -186,12 +186,12 @@ style:
 
 demo:
 	@t/tools/deps build kafka demo
-	@$(SUBMAKE) all kafka
+	@$(SUBMAKE) all tools kafka
 	@demo/demo
 
 run:
 	@t/tools/deps build kafka demo
-	@$(SUBMAKE) all kafka
+	@$(SUBMAKE) all tools kafka
 	@demo/demo --run
 
 
