@@ -706,7 +706,10 @@ static u_char *
 ngx_mqtt_redis_write_string(u_char *p, ngx_str_t *s)
 {
     p = ngx_mqtt_redis_write_number(p, '$', s->len);
-    p = ngx_cpymem(p, s->data, s->len);
+
+    if (s->len) {
+        p = ngx_cpymem(p, s->data, s->len);
+    }
 
     *p++ = CR;
     *p++ = LF;
