@@ -39,7 +39,7 @@ __attribute__((unused))
 static void
 bytes_die(const char *text)
 {
-    printf("Bail out! bad bytes at \"%s\"\n", text);
+    printf("Bail out! bad bytes, at: %s\n", text);
     exit(2);
 }
 
@@ -55,7 +55,7 @@ bytes_hex(char c)
         return c - 'a' + 10;
     }
 
-    bytes_die(&c);
+    bytes_die("a hex digit");
 
     return 0;
 }

@@ -19,6 +19,38 @@
 #include "ngx_mqtt_wire.h"
 
 
+typedef struct {
+    ngx_uint_t   type;
+    const char  *packet;     /* a packet, the code goes in place of "%02x" */
+    const char  *codes;
+} codes_row_t;
+
+
+/* table 2-6 of 5.0, packet by packet */
+
+static codes_row_t  codes[] = {
+    { NGX_MQTT_CONNACK, "20 {00 %02x {}}",
+      "00 80 81 82 83 84 85 86 87 88 89 8a 8c 90 95 97 99 9a 9b 9c 9d 9f" },
+    { NGX_MQTT_PUBACK, "40 {0001 %02x}",
+      "00 10 80 83 87 90 91 97 99" },
+    { NGX_MQTT_PUBREC, "50 {0001 %02x}",
+      "00 10 80 83 87 90 91 97 99" },
+    { NGX_MQTT_PUBREL, "62 {0001 %02x}",
+      "00 92" },
+    { NGX_MQTT_PUBCOMP, "70 {0001 %02x}",
+      "00 92" },
+    { NGX_MQTT_SUBACK, "90 {0001 {} %02x}",
+      "00 01 02 80 83 87 8f 91 97 9e a1 a2" },
+    { NGX_MQTT_UNSUBACK, "b0 {0001 {} %02x}",
+      "00 11 80 83 87 8f 91" },
+    { NGX_MQTT_DISCONNECT, "e0 {%02x}",
+      "00 04 80 81 82 83 87 89 8b 8c 8d 8e 8f 90 93 94 95 96 97 98 99 9a 9b"
+      " 9c 9d 9e 9f a0 a1 a2" },
+    { NGX_MQTT_AUTH, "f0 {%02x {15 <M>}}",
+      "00 18 19" }
+};
+
+
 static u_char  in[BYTES_MAX];
 static u_char  out[BYTES_MAX];
 static u_char  expected[BYTES_MAX];
@@ -187,6 +219,10 @@ test_connack(void)
     is_str(&c.props.response_info, "ri", "Response Information");
     is_str(&c.props.server_reference, "sr", "Server Reference");
     is_str(&c.props.reason_string, "rs", "Reason String");
+
+    p = body("20 {01 00}", &end);
+    is(ngx_mqtt_decode_connack(p, end, 3, &c), NGX_OK, "CONNACK 3.1");
+    is(c.session_present, 0, "its first byte is not used");
 
     /* the shapes of refusals */
 
@@ -374,6 +410,16 @@ test_write_acks(void)
     written(ngx_mqtt_write_ack(out, 5, type, &a),
             ngx_mqtt_ack_len(5, type, &a), "e0 {}", "DISCONNECT 5.0, 0");
 
+    type = NGX_MQTT_AUTH;
+    written(ngx_mqtt_write_ack(out, 5, type, &a),
+            ngx_mqtt_ack_len(5, type, &a), "f0 {}", "AUTH, 0");
+
+    a.code = 0x18;
+    written(ngx_mqtt_write_ack(out, 5, type, &a),
+            ngx_mqtt_ack_len(5, type, &a), "f0 {18 {}}",
+            "AUTH keeps its properties");
+
+    a.code = 0;
     type = NGX_MQTT_PUBACK;
     written(ngx_mqtt_write_ack(out, 5, type, &a),
             ngx_mqtt_ack_len(5, type, &a), "40 {0102}", "PUBACK 5.0, 0");
@@ -486,6 +532,55 @@ test_suback(void)
 }
 
 
+static ngx_int_t
+decode_code(codes_row_t *row, unsigned code)
+{
+    char                 text[64];
+    u_char              *p, *end;
+    ngx_mqtt_ack_t       a;
+    ngx_mqtt_suback_t    s;
+    ngx_mqtt_connack_t   c;
+
+    snprintf(text, sizeof(text), row->packet, code);
+    p = body(text, &end);
+
+    switch (row->type) {
+
+    case NGX_MQTT_CONNACK:
+        return ngx_mqtt_decode_connack(p, end, 5, &c);
+
+    case NGX_MQTT_SUBACK:
+    case NGX_MQTT_UNSUBACK:
+        return ngx_mqtt_decode_suback(p, end, 5, row->type, &s);
+    }
+
+    return ngx_mqtt_decode_ack(p, end, 5, row->type, &a);
+}
+
+
+static void
+test_codes(codes_row_t *row)
+{
+    char      hex[4];
+    unsigned  code, bad, allowed;
+
+    bad = 0;
+
+    for (code = 0; code < 256; code++) {
+        snprintf(hex, sizeof(hex), "%02x", code);
+        allowed = (strstr(row->codes, hex) != NULL);
+
+        if ((decode_code(row, code) == NGX_OK) != allowed) {
+            printf("# code 0x%02x\n", code);
+            bad++;
+        }
+    }
+
+    ok(bad == 0, "2.4: the reason codes of %s",
+       ngx_mqtt_packet_name(row->type));
+}
+
+
 static void
 test_ping(void)
 {
@@ -499,6 +594,12 @@ test_ping(void)
 int
 main(void)
 {
+    size_t  i;
+
+    for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        test_codes(&codes[i]);
+    }
+
     test_connect_v5();
     test_connect_v3();
     test_defaults();
