@@ -37,8 +37,8 @@ typedef struct {
  * Config time.  Handlers of "kafka", "kafka_set", "kafka_queue" and
  * "dead_letter"; each returns NGX_CONF_OK, a text, or NGX_CONF_ERROR after
  * logging.  ngx_mqtt_kafka_conf_topic() gives the index of a topic by name,
- * NGX_MQTT_KAFKA_NO_TOPIC when out of memory.  ngx_mqtt_kafka_conf_init() is
- * called when the block ends and checks what needs the whole of it.
+ * NGX_MQTT_KAFKA_NO_TOPIC after logging why not.  ngx_mqtt_kafka_conf_init()
+ * is called when the block ends and checks what needs the whole of it.
  */
 
 char *ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
@@ -52,10 +52,11 @@ char *ngx_mqtt_kafka_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
 
 /*
- * Worker life.  shutdown() starts the end: nothing new is taken; pending()
- * tells how many records wait; stop() gives up what is left and never blocks
- * longer than half a second.  on_drained is called from the event loop each
- * time the queue falls to half of its bound after having been full.
+ * Worker life.  start() sets w->kafka, unless the gateway has no Kafka;
+ * pending() tells how many records wait; stop() gives up what is left, ops
+ * with NGX_ERROR, and never blocks longer than half a second.  on_drained is
+ * called from the event loop each time the queue falls to half of its bound
+ * after having been full.
  */
 
 ngx_int_t ngx_mqtt_kafka_start(ngx_mqtt_worker_t *w,
@@ -69,8 +70,9 @@ ngx_uint_t ngx_mqtt_kafka_pending(ngx_mqtt_kafka_t *k);
  * delivery report, its payload is not copied.
  *
  * NGX_OK: the op completes later, with NGX_OK when Kafka acknowledged the
- * record (or its dead letter), or with NGX_DECLINED and an MQTT reason code
- * when it was refused for good.  The op may be NULL (QoS 0): then failures are
+ * record (or its dead letter), with NGX_DECLINED and an MQTT reason code when
+ * it was refused for good, or with NGX_ERROR when the worker ends first and
+ * nobody knows.  The op may be NULL (QoS 0): then failures are
  * only counted.  NGX_BUSY: the bound is reached, nothing was taken, on_drained
  * will tell.  "droppable" records (QoS 0) see the smaller bound.
  */

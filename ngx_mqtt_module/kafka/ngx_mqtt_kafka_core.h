@@ -1,0 +1,192 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * What the files of kafka/ share; no other room includes it.
+ */
+
+
+#ifndef _NGX_MQTT_KAFKA_CORE_H_INCLUDED_
+#define _NGX_MQTT_KAFKA_CORE_H_INCLUDED_
+
+
+#include "ngx_mqtt_kafka.h"
+
+#include <librdkafka/rdkafka.h>
+
+
+#define NGX_MQTT_KAFKA_ERRSTR          512
+
+
+typedef struct ngx_mqtt_kafka_handle_s  ngx_mqtt_kafka_handle_t;
+typedef struct ngx_mqtt_kafka_entry_s   ngx_mqtt_kafka_entry_t;
+
+
+/* what the directives of one mqtt_gateway {} said */
+
+struct ngx_mqtt_kafka_conf_s {
+    rd_kafka_conf_t           *properties;
+    ngx_array_t                names;          /* of kafka_set, ngx_str_t */
+    ngx_array_t                topics;         /* ngx_str_t */
+    ngx_str_t                  servers;
+
+    ngx_uint_t                 dead_letter;    /* index of a topic */
+
+    ngx_uint_t                 queue_messages;
+    size_t                     queue_size;     /* NGX_CONF_UNSET_SIZE: none */
+    size_t                     qos0_size;
+    ngx_uint_t                 qos0_messages;
+};
+
+
+/*
+ * A client instance of librdkafka, its queue and the eventfd that wakes us.
+ * "reports" gets the events that are not logs, errors or statistics; it
+ * returns NGX_AGAIN when it has to be called again with the same event.
+ */
+
+typedef ngx_int_t (*ngx_mqtt_kafka_event_pt)(ngx_mqtt_kafka_handle_t *h,
+    rd_kafka_event_t *event);
+
+struct ngx_mqtt_kafka_handle_s {
+    ngx_mqtt_kafka_t          *kafka;
+
+    rd_kafka_t                *client;         /* NULL: closed */
+    rd_kafka_queue_t          *queue;
+    rd_kafka_event_t          *event;          /* handled in part */
+    ngx_connection_t          *connection;     /* around the eventfd */
+
+    ngx_mqtt_kafka_event_pt    handler;
+    void                     (*on_fatal)(ngx_mqtt_kafka_handle_t *h);
+    void                     (*on_turn)(ngx_mqtt_kafka_handle_t *h);
+
+    ngx_msec_t                 opened;
+    time_t                     log_time;
+    ngx_uint_t                 log_lines;      /* within that second */
+
+    unsigned                   down:1;         /* no broker answers */
+};
+
+
+/* a topic that is produced to */
+
+typedef struct {
+    ngx_str_t                  name;
+    rd_kafka_topic_t          *rkt;            /* of the current client */
+    time_t                     refused_time;   /* of the last line logged */
+    ngx_uint_t                 refused;        /* not logged since */
+} ngx_mqtt_kafka_topic_t;
+
+
+/*
+ * A record from produce() to its end.  "headers" are ours only while the
+ * record waits; in librdkafka's hands they are the library's.
+ */
+
+struct ngx_mqtt_kafka_entry_s {
+    ngx_queue_t                queue;          /* in k->entries */
+
+    ngx_mqtt_msg_t            *msg;
+    ngx_mqtt_op_t             *op;             /* NULL: nobody asks */
+    rd_kafka_headers_t        *headers;
+
+    uint64_t                   timestamp;
+    size_t                     size;           /* as counted */
+    ngx_uint_t                 topic;
+
+    uint32_t                   key_len;
+    unsigned                   waiting:1;      /* to be produced (again) */
+    unsigned                   dead_letter:1;
+    unsigned                   reason:8;       /* of the refusal */
+
+    u_char                     key[1];
+};
+
+
+struct ngx_mqtt_kafka_s {
+    ngx_mqtt_worker_t         *worker;
+    ngx_mqtt_kafka_conf_t     *conf;
+    ngx_log_t                 *log;
+
+    ngx_event_t                beat;
+
+    ngx_mqtt_kafka_handle_t    producer;
+    ngx_mqtt_kafka_topic_t    *topics;
+    ngx_uint_t                 ntopics;
+
+    ngx_queue_t                entries;        /* in the order of produce() */
+    ngx_uint_t                 messages;       /* entries, */
+    ngx_uint_t                 waiting;        /*   waiting ones of them */
+    size_t                     size;           /*   bytes of all */
+
+    ngx_msec_t                 fatal_time;
+
+    void                     (*on_drained)(ngx_mqtt_worker_t *w);
+
+    unsigned                   full:1;         /* until it falls to half */
+    unsigned                   fatal:1;        /* the producer is lost */
+    unsigned                   resend:1;       /* waiting ones may go */
+};
+
+
+/* ngx_mqtt_kafka.c */
+
+ngx_int_t ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h,
+    rd_kafka_type_t type);
+void ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h);
+void ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h);
+
+/* handles what comes within so many milliseconds; for the very end only */
+void ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h, ngx_msec_t timeout);
+
+/* a broker has answered */
+void ngx_mqtt_kafka_up(ngx_mqtt_kafka_handle_t *h);
+
+
+/* ngx_mqtt_kafka_conf.c */
+
+ngx_mqtt_kafka_conf_t *ngx_mqtt_kafka_conf(ngx_conf_t *cf,
+    ngx_mqtt_gateway_t *gw);
+
+
+/* ngx_mqtt_kafka_property.c */
+
+ngx_int_t ngx_mqtt_kafka_properties_init(ngx_conf_t *cf,
+    ngx_mqtt_gateway_t *gw, rd_kafka_conf_t *properties);
+char *ngx_mqtt_kafka_properties_check(ngx_conf_t *cf,
+    ngx_mqtt_kafka_conf_t *kcf);
+
+
+/* ngx_mqtt_kafka_record.c */
+
+#define ngx_mqtt_kafka_at_bound(k)                                            \
+    ((k)->size >= (k)->conf->queue_size                                       \
+     || (k)->messages >= (k)->conf->queue_messages)
+
+ngx_mqtt_kafka_entry_t *ngx_mqtt_kafka_entry_create(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_record_t *rec, ngx_mqtt_op_t *op);
+void ngx_mqtt_kafka_entry_add(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e);
+
+/* the end of an entry; its op is for the caller to complete */
+ngx_mqtt_op_t *ngx_mqtt_kafka_entry_free(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e);
+
+/*
+ * NGX_OK: the record is gone, its op posted; NGX_DECLINED: it is a dead letter
+ * now, to be sent; NGX_AGAIN: the error is not its fate.
+ */
+ngx_int_t ngx_mqtt_kafka_refuse(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e, rd_kafka_resp_err_t err);
+
+
+/* ngx_mqtt_kafka_producer.c */
+
+ngx_int_t ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k);
+void ngx_mqtt_kafka_producer_beat(ngx_mqtt_kafka_t *k);
+void ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k);
+
+
+#endif /* _NGX_MQTT_KAFKA_CORE_H_INCLUDED_ */

@@ -1,0 +1,582 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Records to Kafka, delivery reports back.
+ *
+ * (1) A record taken is an entry of k->entries, in the order of produce(),
+ *     until its fate is known: Kafka has it, or refuses it for good.
+ * (2) A failure that tells nothing about the record (time-out, transport, a
+ *     purged queue, a lost producer) is no fate: the record waits and is
+ *     produced again.  While one waits, new ones wait behind it.
+ * (3) An idempotent producer that lost its state is replaced; its records
+ *     are produced again by the new one, in order, once every report of the
+ *     old one is in.
+ * (4) Nothing is allocated to survive a failure: key and record are in the
+ *     entry, headers come back with the report.
+ * (5) Memory is bounded by our own count of bytes and records; librdkafka's
+ *     bound is set out of reach.
+ *
+ * Called from: gateway/ (produce, full), kafka/.  One worker, no locks.
+ */
+
+
+#include "ngx_mqtt_kafka_core.h"
+
+
+/* reports or records handled in one turn of the loop */
+
+#define NGX_MQTT_KAFKA_BATCH           1000
+
+/* a lost producer: time for its reports, time between two replacements */
+
+#define NGX_MQTT_KAFKA_LAST_REPORTS    5000
+#define NGX_MQTT_KAFKA_REPLACE         10000
+
+/* at the end of the worker */
+
+#define NGX_MQTT_KAFKA_STOP            200
+
+
+static void ngx_mqtt_kafka_wait(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e);
+static ngx_int_t ngx_mqtt_kafka_send(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e);
+static rd_kafka_resp_err_t ngx_mqtt_kafka_enqueue(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e);
+static ngx_int_t ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h,
+    rd_kafka_event_t *event);
+static void ngx_mqtt_kafka_acknowledged(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e);
+static void ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k,
+    ngx_mqtt_kafka_entry_t *e, rd_kafka_message_t *rkm);
+static void ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h);
+static void ngx_mqtt_kafka_resend(ngx_mqtt_kafka_t *k);
+static void ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h);
+static void ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k);
+static ngx_int_t ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k);
+static void ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k);
+
+
+#define ngx_mqtt_kafka_sent(k)  ((k)->messages - (k)->waiting)
+
+#define ngx_mqtt_kafka_at_qos0_bound(k)                                       \
+    ((k)->size >= (k)->conf->qos0_size                                        \
+     || (k)->messages >= (k)->conf->qos0_messages)
+
+#define ngx_mqtt_kafka_purge(h)                                               \
+    (void) rd_kafka_purge((h)->client, RD_KAFKA_PURGE_F_QUEUE                 \
+                                       |RD_KAFKA_PURGE_F_INFLIGHT             \
+                                       |RD_KAFKA_PURGE_F_NON_BLOCKING)
+
+#define ngx_mqtt_kafka_at_half(k)                                             \
+    ((k)->size <= (k)->conf->queue_size / 2                                   \
+     && (k)->messages <= (k)->conf->queue_messages / 2)
+
+
+ngx_int_t
+ngx_mqtt_kafka_produce(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_record_t *rec,
+    ngx_uint_t droppable, ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_kafka_entry_t  *e;
+
+    if (ngx_mqtt_kafka_at_bound(k)
+        || (droppable && ngx_mqtt_kafka_at_qos0_bound(k)))
+    {
+        return NGX_BUSY;
+    }
+
+    e = ngx_mqtt_kafka_entry_create(k, rec, op);
+
+    if (e == NULL) {
+
+        /* no memory is a bound too: the next beat tells when to go on */
+
+        k->full = 1;
+        return NGX_BUSY;
+    }
+
+    ngx_mqtt_kafka_entry_add(k, e);
+
+    if (k->waiting || k->fatal) {
+        ngx_mqtt_kafka_wait(k, e);
+        return NGX_OK;
+    }
+
+    if (ngx_mqtt_kafka_send(k, e) == NGX_AGAIN) {
+        ngx_mqtt_kafka_wait(k, e);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_mqtt_kafka_full(ngx_mqtt_kafka_t *k)
+{
+    return ngx_mqtt_kafka_at_bound(k);
+}
+
+
+ngx_uint_t
+ngx_mqtt_kafka_pending(ngx_mqtt_kafka_t *k)
+{
+    return k ? k->messages : 0;
+}
+
+
+static void
+ngx_mqtt_kafka_wait(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e)
+{
+    if (!e->waiting) {
+        e->waiting = 1;
+        k->waiting++;
+    }
+}
+
+
+/*
+ * NGX_OK: librdkafka has the record, or it was refused and the op was posted;
+ * NGX_AGAIN: not now.
+ */
+
+static ngx_int_t
+ngx_mqtt_kafka_send(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e)
+{
+    ngx_int_t             rc;
+    rd_kafka_resp_err_t   err;
+
+    do {
+        err = ngx_mqtt_kafka_enqueue(k, e);
+
+        if (err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            e->headers = NULL;
+
+            if (e->waiting) {
+                e->waiting = 0;
+                k->waiting--;
+            }
+
+            return NGX_OK;
+        }
+
+        if (err == RD_KAFKA_RESP_ERR__FATAL) {
+            ngx_mqtt_kafka_fatal(&k->producer);
+            return NGX_AGAIN;
+        }
+
+        rc = ngx_mqtt_kafka_refuse(k, e, err);
+
+    } while (rc == NGX_DECLINED);
+
+    return rc;
+}
+
+
+static rd_kafka_resp_err_t
+ngx_mqtt_kafka_enqueue(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e)
+{
+    ngx_str_t            *payload;
+    rd_kafka_vu_t         vus[6];
+    rd_kafka_error_t     *error;
+    rd_kafka_resp_err_t   err;
+
+    payload = &e->msg->payload;
+
+    vus[0].vtype = RD_KAFKA_VTYPE_RKT;
+    vus[0].u.rkt = k->topics[e->topic].rkt;
+
+    /* an empty value must not become a null one, a tombstone */
+
+    vus[1].vtype = RD_KAFKA_VTYPE_VALUE;
+    vus[1].u.mem.ptr = payload->len ? payload->data : (u_char *) "";
+    vus[1].u.mem.size = payload->len;
+
+    vus[2].vtype = RD_KAFKA_VTYPE_KEY;
+    vus[2].u.mem.ptr = e->key;
+    vus[2].u.mem.size = e->key_len;
+
+    vus[3].vtype = RD_KAFKA_VTYPE_TIMESTAMP;
+    vus[3].u.i64 = (int64_t) e->timestamp;
+
+    vus[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
+    vus[4].u.ptr = e;
+
+    vus[5].vtype = RD_KAFKA_VTYPE_HEADERS;
+    vus[5].u.headers = e->headers;
+
+    error = rd_kafka_produceva(k->producer.client, vus, 6);
+
+    if (error == NULL) {
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+
+    err = rd_kafka_error_is_fatal(error) ? RD_KAFKA_RESP_ERR__FATAL
+                                         : rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+
+    return err;
+}
+
+
+static ngx_int_t
+ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
+{
+    ngx_uint_t               n;
+    ngx_mqtt_kafka_t        *k;
+    rd_kafka_message_t      *rkm;
+    ngx_mqtt_kafka_entry_t  *e;
+
+    if (rd_kafka_event_type(event) != RD_KAFKA_EVENT_DR) {
+        return NGX_OK;
+    }
+
+    k = h->kafka;
+
+    for (n = 0; n < NGX_MQTT_KAFKA_BATCH; n++) {
+
+        rkm = (rd_kafka_message_t *) rd_kafka_event_message_next(event);
+
+        if (rkm == NULL) {
+            return NGX_OK;
+        }
+
+        e = rkm->_private;
+
+        if (rkm->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            ngx_mqtt_kafka_acknowledged(k, e);
+
+        } else {
+            ngx_mqtt_kafka_failed(k, e, rkm);
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_mqtt_kafka_acknowledged(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e)
+{
+    ngx_mqtt_op_t  *op;
+
+    ngx_mqtt_kafka_up(&k->producer);
+
+    if (!e->dead_letter) {
+        ngx_mqtt_count(k->worker, NGX_MQTT_STAT_kafka_acked);
+    }
+
+    op = ngx_mqtt_kafka_entry_free(k, e);
+
+    if (op) {
+        ngx_mqtt_op_complete(op, NGX_OK, NGX_MQTT_SUCCESS, NULL);
+    }
+}
+
+
+static void
+ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e,
+    rd_kafka_message_t *rkm)
+{
+    char       errstr[NGX_MQTT_KAFKA_ERRSTR];
+    ngx_int_t  rc;
+
+    if (rd_kafka_message_detach_headers(rkm, &e->headers)
+        != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        e->headers = NULL;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_STREAM, k->log, 0,
+                   "mqtt kafka record failed: topic %ui, error %d, status %d",
+                   e->topic, rkm->err, rd_kafka_message_status(rkm));
+
+    /* whatever a lost producer says about a record may be its own fault */
+
+    if (k->fatal
+        || rd_kafka_fatal_error(k->producer.client, errstr, sizeof(errstr)))
+    {
+        ngx_mqtt_kafka_wait(k, e);
+        return;
+    }
+
+    rc = ngx_mqtt_kafka_refuse(k, e, rkm->err);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_mqtt_kafka_send(k, e);
+    }
+
+    if (rc == NGX_AGAIN) {
+        ngx_mqtt_kafka_wait(k, e);
+    }
+}
+
+
+/* the end of a turn of the pump */
+
+static void
+ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h)
+{
+    ngx_mqtt_kafka_t  *k;
+
+    k = h->kafka;
+
+    if (k->fatal) {
+        ngx_mqtt_kafka_replace(k);
+    }
+
+    if (k->resend && !k->fatal) {
+        ngx_mqtt_kafka_resend(k);
+    }
+
+    if (k->full && ngx_mqtt_kafka_at_half(k)) {
+        k->full = 0;
+        k->on_drained(k->worker);
+    }
+}
+
+
+/* produces what waits, in order, as much as one turn allows */
+
+static void
+ngx_mqtt_kafka_resend(ngx_mqtt_kafka_t *k)
+{
+    ngx_uint_t               n;
+    ngx_queue_t             *q, *next;
+    ngx_mqtt_kafka_entry_t  *e;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&k->entries);
+         q != ngx_queue_sentinel(&k->entries) && k->waiting;
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        e = ngx_queue_data(q, ngx_mqtt_kafka_entry_t, queue);
+
+        if (!e->waiting) {
+            continue;
+        }
+
+        if (n++ == NGX_MQTT_KAFKA_BATCH) {
+            ngx_post_event(k->producer.connection->read,
+                           &ngx_posted_next_events);
+            return;
+        }
+
+        if (ngx_mqtt_kafka_send(k, e) == NGX_AGAIN) {
+            break;
+        }
+    }
+
+    k->resend = 0;
+}
+
+
+static void
+ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h)
+{
+    char                  errstr[NGX_MQTT_KAFKA_ERRSTR];
+    ngx_mqtt_kafka_t     *k;
+    rd_kafka_resp_err_t   err;
+
+    k = h->kafka;
+
+    if (k->fatal) {
+        return;
+    }
+
+    k->fatal = 1;
+    k->fatal_time = ngx_current_msec;
+
+    errstr[0] = '\0';
+    err = rd_kafka_fatal_error(h->client, errstr, sizeof(errstr));
+
+    ngx_log_error(NGX_LOG_ERR, k->log, 0,
+                  "Kafka producer of mqtt gateway \"%V\" is lost and will be "
+                  "replaced: %s: %s", &k->worker->gateway->name,
+                  rd_kafka_err2name(err), errstr);
+
+    /* librdkafka gives its queue back, and reports what is in flight */
+
+    ngx_post_event(h->connection->read, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
+{
+    ngx_mqtt_kafka_handle_t  *h;
+
+    h = &k->producer;
+
+    if (h->client) {
+
+        if (ngx_mqtt_kafka_sent(k)) {
+
+            if (ngx_current_msec - k->fatal_time
+                >= NGX_MQTT_KAFKA_LAST_REPORTS)
+            {
+                ngx_mqtt_kafka_purge(h);
+            }
+
+            return;
+        }
+
+        if (ngx_current_msec - h->opened < NGX_MQTT_KAFKA_REPLACE) {
+            return;
+        }
+
+        ngx_mqtt_kafka_producer_close(k);
+    }
+
+    if (ngx_mqtt_kafka_producer_open(k) != NGX_OK) {
+        return;
+    }
+
+    k->fatal = 0;
+    k->resend = 1;
+
+    ngx_log_error(NGX_LOG_NOTICE, k->log, 0,
+                  "Kafka producer of mqtt gateway \"%V\" is replaced, %ui "
+                  "record(s) are produced again", &k->worker->gateway->name,
+                  k->waiting);
+}
+
+
+ngx_int_t
+ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    ngx_queue_init(&k->entries);
+
+    k->ntopics = k->conf->topics.nelts;
+
+    k->topics = ngx_pcalloc(k->worker->cycle->pool,
+                            k->ntopics * sizeof(ngx_mqtt_kafka_topic_t));
+    if (k->topics == NULL) {
+        return NGX_ERROR;
+    }
+
+    name = k->conf->topics.elts;
+
+    for (i = 0; i < k->ntopics; i++) {
+        k->topics[i].name = name[i];
+    }
+
+    k->producer.kafka = k;
+    k->producer.handler = ngx_mqtt_kafka_reports;
+    k->producer.on_fatal = ngx_mqtt_kafka_fatal;
+    k->producer.on_turn = ngx_mqtt_kafka_turn;
+
+    return ngx_mqtt_kafka_producer_open(k);
+}
+
+
+static ngx_int_t
+ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
+{
+    ngx_uint_t                i;
+    ngx_mqtt_kafka_topic_t   *t;
+    ngx_mqtt_kafka_handle_t  *h;
+
+    h = &k->producer;
+
+    if (ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < k->ntopics; i++) {
+        t = &k->topics[i];
+
+        t->rkt = rd_kafka_topic_new(h->client, (char *) t->name.data, NULL);
+
+        if (t->rkt == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, k->log, 0,
+                          "Kafka topic \"%V\" is not usable: %s", &t->name,
+                          rd_kafka_err2str(rd_kafka_last_error()));
+
+            ngx_mqtt_kafka_producer_close(k);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < k->ntopics; i++) {
+
+        if (k->topics[i].rkt) {
+            rd_kafka_topic_destroy(k->topics[i].rkt);
+            k->topics[i].rkt = NULL;
+        }
+    }
+
+    ngx_mqtt_kafka_close(&k->producer);
+}
+
+
+/* once a second */
+
+void
+ngx_mqtt_kafka_producer_beat(ngx_mqtt_kafka_t *k)
+{
+    if (k->waiting) {
+        k->resend = 1;
+    }
+
+    if (k->producer.client) {
+        ngx_mqtt_kafka_pump(&k->producer);
+
+    } else {
+        ngx_mqtt_kafka_turn(&k->producer);
+    }
+}
+
+
+/* whatever is left was never acknowledged to anybody */
+
+void
+ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k)
+{
+    ngx_queue_t             *q;
+    ngx_mqtt_op_t           *op;
+    ngx_mqtt_kafka_entry_t  *e;
+
+    if (k->messages) {
+        ngx_log_error(NGX_LOG_WARN, k->log, 0,
+                      "%ui unacknowledged record(s) of mqtt gateway \"%V\" "
+                      "are given up", k->messages,
+                      &k->worker->gateway->name);
+    }
+
+    if (k->producer.client && ngx_mqtt_kafka_sent(k)) {
+        ngx_mqtt_kafka_purge(&k->producer);
+        ngx_mqtt_kafka_drain(&k->producer, NGX_MQTT_KAFKA_STOP);
+    }
+
+    ngx_mqtt_kafka_producer_close(k);
+
+    while (!ngx_queue_empty(&k->entries)) {
+        q = ngx_queue_head(&k->entries);
+        e = ngx_queue_data(q, ngx_mqtt_kafka_entry_t, queue);
+
+        op = ngx_mqtt_kafka_entry_free(k, e);
+
+        if (op) {
+            ngx_mqtt_op_complete(op, NGX_ERROR, NGX_MQTT_SERVER_SHUTTING_DOWN,
+                                 NULL);
+        }
+    }
+}
