@@ -11,8 +11,9 @@
  *     a generation that is gone are never delivered to its successor.
  * (2) Frames to one peer arrive in order.  All frames of one loop turn leave
  *     in one write.
- * (3) End of file means that the worker died: on_lost runs once per peer
- *     that was ever connected either way.
+ * (3) End of file means that the worker died or ended: on_lost runs once per
+ *     peer that was ever connected either way or sent to, from the event
+ *     loop, after the last frame that came from it.
  */
 
 
@@ -29,6 +30,9 @@
 #define NGX_MQTT_FRAME_TAKEN           2    /* session/: it is closed */
 
 #define NGX_MQTT_FRAME_TYPES           16
+
+#define NGX_MQTT_FRAME_MAX             (64 * 1024 * 1024)
+#define NGX_MQTT_BUS_QUEUE             (16 * 1024 * 1024)
 
 
 /* a worker of this node */
@@ -58,9 +62,11 @@ void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
 void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler);
 
 /*
- * Queues one frame made of the concatenated parts.  NGX_DECLINED: no such
- * worker; NGX_BUSY: the bound of its output queue is reached, nothing was
- * queued; NGX_ERROR: out of memory.
+ * Queues one frame made of the concatenated parts, to another worker or to
+ * this one.  NGX_DECLINED: no such worker; NGX_BUSY: NGX_MQTT_BUS_QUEUE bytes
+ * wait for it already, nothing was queued; NGX_ERROR: out of memory, or the
+ * parts are longer than NGX_MQTT_FRAME_MAX.  After NGX_OK the frame is
+ * delivered, or on_lost tells that the peer is gone.
  */
 ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
     ngx_uint_t type, ngx_str_t *parts, ngx_uint_t nparts);
@@ -72,6 +78,8 @@ ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
  * cursor or NULL when the body is too short.
  */
 
+u_char *ngx_mqtt_frame_write_u32(u_char *p, uint32_t value);
+u_char *ngx_mqtt_frame_read_u32(u_char *p, u_char *end, uint32_t *value);
 u_char *ngx_mqtt_frame_write_u64(u_char *p, uint64_t value);
 u_char *ngx_mqtt_frame_read_u64(u_char *p, u_char *end, uint64_t *value);
 u_char *ngx_mqtt_frame_write_str(u_char *p, ngx_str_t *value);
