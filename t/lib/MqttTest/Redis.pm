@@ -179,7 +179,9 @@ sub read_reply {
 sub keys {
     my ($self, $pattern) = @_;
 
-    return sort @{ $self->command('KEYS', $pattern // '*') };
+    my @keys = sort @{ $self->command('KEYS', $pattern // '*') };
+
+    return @keys;
 }
 
 
