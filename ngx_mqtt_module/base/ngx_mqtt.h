@@ -38,6 +38,7 @@ typedef struct ngx_mqtt_bus_s          ngx_mqtt_bus_t;
 typedef struct ngx_mqtt_map_s          ngx_mqtt_map_t;
 typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
+typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -64,7 +65,7 @@ struct ngx_mqtt_gateway_s {
 
     ngx_str_t                  redis_prefix;   /* of every key */
     ngx_uint_t                 refused_publish;
-    ngx_uint_t                 drain_rate;     /* clients per second */
+    ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
 
     u_char                    *file_name;
@@ -72,6 +73,45 @@ struct ngx_mqtt_gateway_s {
 
     ngx_mqtt_worker_t         *worker;         /* of this process, or NULL */
 };
+
+
+/*
+ * The event of a private timer or posted handler.  Debug builds print
+ * ((ngx_connection_t *) ev->data)->fd of every timer, so ev->data has to look
+ * like a connection: that is what "ident" is for; ev->data points to it and
+ * ngx_mqtt_event_worker() finds the worker behind it.
+ */
+
+typedef struct {
+    ngx_mqtt_worker_t         *worker;
+    void                      *pad[2];
+    intptr_t                   fd;             /* always -1 */
+} ngx_mqtt_ident_t;
+
+#define ngx_mqtt_event_worker(ev)                                             \
+    (((ngx_mqtt_ident_t *) (ev)->data)->worker)
+
+
+/*
+ * What lower rooms ask of client/.  takeover() closes the client of this id
+ * unless its session is of a later epoch; disconnect() closes one client for
+ * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
+ * resume() lets the paused clients read again; stop() ends all at once, when
+ * the worker exits.
+ */
+
+typedef struct {
+    void                     (*takeover)(ngx_mqtt_worker_t *w,
+                                         ngx_str_t *client_id,
+                                         uint64_t epoch);
+    ngx_int_t                (*disconnect)(ngx_mqtt_worker_t *w,
+                                           ngx_queue_t *connection,
+                                           ngx_uint_t force);
+    void                     (*resume)(ngx_mqtt_worker_t *w);
+    void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*flush)(ngx_event_t *ev);
+    void                     (*close)(ngx_event_t *ev);
+} ngx_mqtt_hooks_t;
 
 
 /*
@@ -93,8 +133,13 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_kafka_t          *kafka;
     ngx_mqtt_bus_t            *bus;
     ngx_mqtt_auth_t           *auth;
+    ngx_mqtt_sessions_t       *sessions;
+
+    ngx_mqtt_hooks_t          *hooks;
+    ngx_mqtt_ident_t           ident;
 
     ngx_mqtt_hash_t            clients;        /* by client id */
+    ngx_mqtt_hash_t            claiming;       /* CONNECT in progress */
     ngx_queue_t                connections;    /* all, also before CONNECT */
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
@@ -102,24 +147,29 @@ struct ngx_mqtt_worker_s {
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
-    ngx_event_t                drain_event;
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
-    ngx_event_t                beat_event;
+    ngx_event_t                drain_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
 
     u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
+    u_char                    *write_buffer;   /* NGX_MQTT_WRITE_BUFFER */
 
-    ngx_uint_t                 drain_tokens;
+    ngx_connection_t          *quit_connection;
+    void                     (*quit)(ngx_mqtt_worker_t *w);
+    ngx_msec_t                 drain_deadline;
+    ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;
+    unsigned                   drain_forced:1; /* worker_shutdown_timeout */
 };
 
 
 extern ngx_module_t  ngx_mqtt_module;
 
 #define NGX_MQTT_READ_BUFFER           65536
+#define NGX_MQTT_WRITE_BUFFER          16384    /* one TLS record */
 
 #define ngx_mqtt_count(w, counter)         ((w)->counters[counter]++)
 #define ngx_mqtt_count_add(w, counter, n)  ((w)->counters[counter] += (n))
@@ -135,6 +185,18 @@ ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
 
 /*
+ * ngx_mqtt_worker.c: the state itself, without the engines; "quit" is called
+ * once when nginx begins to quit, and again when worker_shutdown_timeout is
+ * over (w->drain_forced is set then)
+ */
+
+ngx_mqtt_worker_t *ngx_mqtt_worker_create(ngx_mqtt_gateway_t *gw,
+    ngx_cycle_t *cycle, ngx_mqtt_hooks_t *hooks,
+    void (*quit)(ngx_mqtt_worker_t *w));
+void ngx_mqtt_worker_destroy(ngx_mqtt_worker_t *w);
+
+
+/*
  * ngx_mqtt_alloc.c: the worker's memory, counted live in the zone
  * (alloc_objects, alloc_bytes).  Blocks up to NGX_MQTT_ALLOC_MAX bytes come
  * from free lists by size class.  The caller remembers the size.
@@ -144,23 +206,6 @@ void *ngx_mqtt_alloc(ngx_mqtt_worker_t *w, size_t size);
 void *ngx_mqtt_calloc(ngx_mqtt_worker_t *w, size_t size);
 void ngx_mqtt_free(ngx_mqtt_worker_t *w, void *p, size_t size);
 void ngx_mqtt_alloc_release(ngx_mqtt_worker_t *w);
-
-
-/*
- * The event of a private timer or posted handler.  Debug builds print
- * ((ngx_connection_t *) ev->data)->fd of every timer, so ev->data has to look
- * like a connection: that is what "ident" is for; ev->data points to it and
- * ngx_mqtt_event_worker() finds the worker behind it.
- */
-
-typedef struct {
-    ngx_mqtt_worker_t         *worker;
-    void                      *pad[2];
-    intptr_t                   fd;             /* always -1 */
-} ngx_mqtt_ident_t;
-
-#define ngx_mqtt_event_worker(ev)                                             \
-    (((ngx_mqtt_ident_t *) (ev)->data)->worker)
 
 
 #endif /* _NGX_MQTT_H_INCLUDED_ */

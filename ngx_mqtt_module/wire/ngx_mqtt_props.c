@@ -98,7 +98,6 @@ static void ngx_mqtt_set_prop_number(ngx_mqtt_prop_t *prop,
     ngx_mqtt_props_t *props, uint32_t value);
 static u_char *ngx_mqtt_props_find(u_char *p, u_char *end, ngx_uint_t id);
 static u_char *ngx_mqtt_skip_prop(u_char *p, u_char *end, ngx_uint_t type);
-static size_t ngx_mqtt_props_block_len(ngx_mqtt_props_t *props);
 static size_t ngx_mqtt_prop_len(ngx_mqtt_prop_t *prop,
     ngx_mqtt_props_t *props);
 static u_char *ngx_mqtt_write_prop(u_char *p, ngx_mqtt_prop_t *prop,
@@ -573,14 +572,14 @@ ngx_mqtt_props_len(ngx_mqtt_props_t *props)
 {
     size_t  len;
 
-    len = ngx_mqtt_props_block_len(props);
+    len = ngx_mqtt_props_raw_len(props);
 
     return ngx_mqtt_varint_len(len) + len;
 }
 
 
-static size_t
-ngx_mqtt_props_block_len(ngx_mqtt_props_t *props)
+size_t
+ngx_mqtt_props_raw_len(ngx_mqtt_props_t *props)
 {
     u_char      *pos;
     size_t       len;
@@ -636,12 +635,19 @@ ngx_mqtt_prop_len(ngx_mqtt_prop_t *prop, ngx_mqtt_props_t *props)
 u_char *
 ngx_mqtt_write_props(u_char *p, ngx_mqtt_props_t *props)
 {
+    p = ngx_mqtt_write_varint(p, ngx_mqtt_props_raw_len(props));
+
+    return ngx_mqtt_write_props_raw(p, props);
+}
+
+
+u_char *
+ngx_mqtt_write_props_raw(u_char *p, ngx_mqtt_props_t *props)
+{
     u_char      *pos;
     uint64_t     bits;
     ngx_str_t    name, value;
     ngx_uint_t   id, i;
-
-    p = ngx_mqtt_write_varint(p, ngx_mqtt_props_block_len(props));
 
     bits = ngx_mqtt_prop_written(props);
 

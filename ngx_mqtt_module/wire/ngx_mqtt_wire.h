@@ -530,6 +530,10 @@ ngx_int_t ngx_mqtt_props_next_sub_id(ngx_str_t *raw, u_char **pos,
 size_t ngx_mqtt_props_len(ngx_mqtt_props_t *props);
 u_char *ngx_mqtt_write_props(u_char *p, ngx_mqtt_props_t *props);
 
+/* the block alone */
+size_t ngx_mqtt_props_raw_len(ngx_mqtt_props_t *props);
+u_char *ngx_mqtt_write_props_raw(u_char *p, ngx_mqtt_props_t *props);
+
 /* one user property as it stands in a block, for building "user" */
 size_t ngx_mqtt_user_prop_len(ngx_str_t *name, ngx_str_t *value);
 u_char *ngx_mqtt_write_user_prop(u_char *p, ngx_str_t *name,

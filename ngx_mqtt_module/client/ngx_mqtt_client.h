@@ -1,0 +1,264 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * One device connection.
+ *
+ * (1) c->read->handler and c->write->handler are set once; what they do
+ *     depends on mc->state.
+ * (2) Only the close event frees a client; everybody else marks it with
+ *     ngx_mqtt_client_close() and tests mc->closing first.
+ * (3) Output is queued and flushed once per turn of the event loop.
+ * (4) An idle client owns no buffer: what was read and not parsed yet is in
+ *     mc->in only while there is such a rest.
+ * (5) A session of a client in w->clients is claimed under mc->epoch and
+ *     released exactly once, in ngx_mqtt_client_leave().
+ */
+
+
+#ifndef _NGX_MQTT_CLIENT_H_INCLUDED_
+#define _NGX_MQTT_CLIENT_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+#include "ngx_mqtt_gateway.h"
+
+
+/* directives of a listener, shared by stream/ and http/ */
+
+typedef struct {
+    ngx_mqtt_gateway_t   *gateway;
+
+    ngx_msec_t            connect_timeout;
+    ngx_msec_t            send_timeout;
+    size_t                max_packet_size;
+    ngx_int_t             receive_maximum;      /* 1 .. 65535 */
+    ngx_int_t             topic_alias_maximum;
+    ngx_int_t             max_inflight;         /* of 3.1 and 3.1.1 */
+    ngx_int_t             max_client_id;        /* bytes */
+    ngx_int_t             max_topic_length;     /* bytes */
+    ngx_int_t             max_topic_levels;     /* 0: any number */
+    time_t                max_keepalive;        /* 0: as the client asks */
+    time_t                max_session_expiry;
+} ngx_mqtt_client_conf_t;
+
+
+typedef enum {
+    NGX_MQTT_CLIENT_WAIT_CONNECT = 0,
+    NGX_MQTT_CLIENT_CONNECTING,        /* auth, claim: nothing is parsed */
+    NGX_MQTT_CLIENT_CONNECTED,
+    NGX_MQTT_CLIENT_LINGERING          /* the last packet is on its way */
+} ngx_mqtt_client_state_e;
+
+
+/* a piece of output, its bytes behind the struct */
+
+typedef struct ngx_mqtt_out_s  ngx_mqtt_out_t;
+
+struct ngx_mqtt_out_s {
+    ngx_mqtt_out_t       *next;
+    uint32_t              size;        /* room for bytes */
+    uint32_t              len;         /* bytes written */
+    uint32_t              pos;         /* bytes sent */
+};
+
+
+/* bytes that were read: an incomplete packet, or what waits for its turn */
+
+typedef struct {
+    ngx_mqtt_msg_t       *block;       /* NULL: none */
+    size_t                pos;         /* parsed */
+    size_t                last;        /* received */
+    size_t                packet;      /* length of the one packet that is
+                                          received into the block and becomes
+                                          its message; 0: kept bytes */
+} ngx_mqtt_in_t;
+
+
+/* packet ids of QoS 2 publishes received and not released yet */
+
+typedef struct {
+    uint16_t             *ids;
+    uint16_t              n;
+    uint16_t              size;
+} ngx_mqtt_id_set_t;
+
+
+/* what only few clients need */
+
+typedef struct {
+    ngx_str_t            *aliases;     /* inbound, [topic_alias_maximum] */
+    ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
+} ngx_mqtt_client_extra_t;
+
+
+struct ngx_mqtt_client_s {
+    ngx_mqtt_hash_node_t      node;          /* key: client id */
+    ngx_queue_t               queue;         /* in w->connections */
+    ngx_queue_t               dirty_queue;   /* in w->dirty */
+    ngx_queue_t               closing_queue; /* in w->closing */
+    ngx_queue_t               paused_queue;  /* in w->paused */
+
+    ngx_mqtt_worker_t        *worker;
+    ngx_mqtt_client_conf_t   *conf;
+    ngx_connection_t         *connection;
+    void                    (*finalize)(ngx_mqtt_client_t *mc);
+
+    ngx_queue_t               ops;
+    ngx_mqtt_acks_t           acks;
+
+    ngx_mqtt_out_t           *out;
+    ngx_mqtt_out_t           *out_last;
+
+    ngx_mqtt_in_t             in;
+    ngx_mqtt_client_extra_t  *extra;
+
+    ngx_str_t                 username;      /* behind the client id */
+    uint64_t                  epoch;
+    uint64_t                  taken_epoch;   /* claimed by somebody else */
+    ngx_msec_t                last_read;     /* of a packet */
+    uint64_t                  bytes_in;
+
+    uint32_t                  session_expiry;
+    uint32_t                  max_packet_out;
+    uint32_t                  messages_in;
+    uint32_t                  messages_out;
+
+    uint16_t                  keep_alive;    /* seconds */
+    uint16_t                  receive_maximum;   /* the client's */
+    uint16_t                  aliases_out;   /* the client's maximum */
+    uint8_t                   version;
+    uint8_t                   reason;        /* of the end */
+    uint8_t                   head_len;
+    u_char                    head[NGX_MQTT_MAX_FIXED_HEADER];
+
+    unsigned                  state:3;
+    unsigned                  clean_start:1;
+    unsigned                  keepalive_capped:1;
+    unsigned                  expiry_capped:1;
+    unsigned                  assigned_id:1;
+    unsigned                  hashed:1;      /* in w->clients */
+    unsigned                  claiming:1;    /* in w->claiming */
+    unsigned                  claimed:1;     /* mc->epoch is ours */
+    unsigned                  dirty:1;
+    unsigned                  closing:1;
+    unsigned                  paused:1;
+    unsigned                  draining:1;
+    unsigned                  no_problem:1;  /* Request Problem Info 0 */
+    unsigned                  disconnected:1;    /* the client said so */
+    unsigned                  gone:1;        /* nobody reads what we send */
+    unsigned                  lingering:1;   /* our side is shut down */
+    unsigned                  counted:1;
+    unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
+};
+
+
+extern ngx_mqtt_hooks_t  ngx_mqtt_client_hooks;
+
+
+/* ngx_mqtt_client.c */
+
+/*
+ * Takes over a connection that nginx has accepted.  finalize() is called once
+ * at the end and closes the connection; the client is freed behind it.
+ * Bytes that were read ahead are handed over with ngx_mqtt_client_preread().
+ * NULL when out of memory.
+ */
+ngx_mqtt_client_t *ngx_mqtt_client_create(ngx_connection_t *c,
+    ngx_mqtt_client_conf_t *conf, void (*finalize)(ngx_mqtt_client_t *mc));
+void ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
+    ngx_buf_t *preread);
+
+/* the body of c->read->handler and c->write->handler */
+void ngx_mqtt_client_event(ngx_mqtt_client_t *mc, ngx_event_t *ev);
+
+/*
+ * Starts the deferred close.  With a reason of 0x80 or above an MQTT 5 client
+ * gets a DISCONNECT; returns NGX_ERROR always, for "return ..._close()".
+ */
+ngx_int_t ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
+
+/* the same with one INFO line, and counted as a protocol error */
+ngx_int_t ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
+    const char *fmt, ...);
+
+/* the connection is of no use anymore: nothing is sent, nothing lingers */
+void ngx_mqtt_client_abort(ngx_mqtt_client_t *mc, ngx_uint_t reason);
+
+/* CONNACK went out: the client is one */
+void ngx_mqtt_client_connected(ngx_mqtt_client_t *mc);
+
+void ngx_mqtt_client_pause(ngx_mqtt_client_t *mc);
+
+ngx_mqtt_client_extra_t *ngx_mqtt_client_get_extra(ngx_mqtt_client_t *mc);
+
+#define ngx_mqtt_client_is(mc, v)  ((mc)->version == (v))
+
+
+/* ngx_mqtt_client_read.c */
+
+void ngx_mqtt_client_read(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_resume(ngx_mqtt_client_t *mc);
+ngx_int_t ngx_mqtt_client_keep(ngx_mqtt_client_t *mc, u_char *p, size_t len);
+
+
+/* ngx_mqtt_client_write.c */
+
+/*
+ * Room for len bytes at the end of the output, to be filled before the next
+ * call; the client is flushed at the end of the turn.  NULL: out of memory,
+ * and the client is closing.
+ */
+u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
+
+void ngx_mqtt_client_flush_handler(ngx_event_t *ev);
+ngx_int_t ngx_mqtt_client_flush(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc);
+
+/* PUBACK ... PUBCOMP, DISCONNECT: one packet with a reason code */
+void ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    uint16_t packet_id, ngx_uint_t code);
+
+
+/* the handlers of packets: NGX_OK, NGX_BUSY (paused, the packet comes
+   again) or NGX_ERROR (closing) */
+
+ngx_int_t ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc,
+    ngx_mqtt_fixed_t *fx, u_char *p);
+ngx_int_t ngx_mqtt_handle_publish(ngx_mqtt_client_t *mc,
+    ngx_mqtt_fixed_t *fx, u_char *p);
+ngx_int_t ngx_mqtt_handle_ack(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
+    u_char *p);
+ngx_int_t ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc,
+    ngx_mqtt_fixed_t *fx, u_char *p);
+ngx_int_t ngx_mqtt_handle_pingreq(ngx_mqtt_client_t *mc,
+    ngx_mqtt_fixed_t *fx, u_char *p);
+ngx_int_t ngx_mqtt_handle_disconnect(ngx_mqtt_client_t *mc,
+    ngx_mqtt_fixed_t *fx, u_char *p);
+ngx_int_t ngx_mqtt_handle_auth(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
+    u_char *p);
+
+/* refuses a CONNECT: CONNACK in the shape of the version, then close */
+ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
+    ngx_uint_t reason);
+
+/* PUBACK or PUBREC of a settled publish: acks->send */
+void ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
+    ngx_uint_t reason);
+
+
+/* ngx_mqtt_window.c: sets of packet ids */
+
+ngx_uint_t ngx_mqtt_id_set_has(ngx_mqtt_id_set_t *set, uint16_t id);
+ngx_int_t ngx_mqtt_id_set_add(ngx_mqtt_worker_t *w, ngx_mqtt_id_set_t *set,
+    uint16_t id);
+ngx_int_t ngx_mqtt_id_set_remove(ngx_mqtt_worker_t *w,
+    ngx_mqtt_id_set_t *set, uint16_t id);
+void ngx_mqtt_id_set_free(ngx_mqtt_worker_t *w, ngx_mqtt_id_set_t *set);
+
+
+#endif /* _NGX_MQTT_CLIENT_H_INCLUDED_ */

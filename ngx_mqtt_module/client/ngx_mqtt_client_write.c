@@ -1,0 +1,266 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Writing: the queue of a client and its flush.
+ *
+ * (1) Output is a list of pieces; small packets that one turn makes share a
+ *     piece.  A piece is freed as soon as it is sent.
+ * (2) A client with output stands in w->dirty, which is flushed once, at the
+ *     end of the turn of the event loop, or waits for the socket to become
+ *     writable.
+ * (3) Pieces are gathered in the worker's write buffer, so that one turn
+ *     makes one write and, on TLS, one record.  OpenSSL demands that a write
+ *     it did not finish is repeated from the same address with the same bytes
+ *     (P30): the buffer is always the same and the queue only grows.
+ *
+ * Called from: the packet handlers (room), the flush event, write events.
+ */
+
+
+#include "ngx_mqtt_client.h"
+
+
+#define NGX_MQTT_OUT_PIECE  (160 - sizeof(ngx_mqtt_out_t))
+
+#define ngx_mqtt_out_data(out)  ((u_char *) (out) + sizeof(ngx_mqtt_out_t))
+
+
+static size_t ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data);
+static void ngx_mqtt_client_sent(ngx_mqtt_client_t *mc, size_t n);
+static void ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc);
+
+
+u_char *
+ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
+{
+    size_t           size;
+    u_char          *p;
+    ngx_mqtt_out_t  *out;
+
+    out = mc->out_last;
+
+    if (out == NULL || out->size - out->len < len) {
+        size = ngx_max(len, NGX_MQTT_OUT_PIECE);
+
+        out = ngx_mqtt_alloc(mc->worker, sizeof(ngx_mqtt_out_t) + size);
+        if (out == NULL) {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+            return NULL;
+        }
+
+        out->next = NULL;
+        out->size = (uint32_t) size;
+        out->len = 0;
+        out->pos = 0;
+
+        if (mc->out_last) {
+            mc->out_last->next = out;
+
+        } else {
+            mc->out = out;
+        }
+
+        mc->out_last = out;
+    }
+
+    p = ngx_mqtt_out_data(out) + out->len;
+    out->len += (uint32_t) len;
+
+    ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_packets_out);
+
+    if (!mc->dirty) {
+        mc->dirty = 1;
+        ngx_queue_insert_tail(&mc->worker->dirty, &mc->dirty_queue);
+        ngx_post_event(&mc->worker->flush_event, &ngx_posted_events);
+    }
+
+    return p;
+}
+
+
+void
+ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    uint16_t packet_id, ngx_uint_t code)
+{
+    u_char          *p;
+    ngx_mqtt_ack_t   pkt;
+
+    pkt.packet_id = packet_id;
+    pkt.code = code;
+    ngx_mqtt_props_reset(&pkt.props);
+
+    p = ngx_mqtt_client_room(mc, ngx_mqtt_ack_len(mc->version, type, &pkt));
+
+    if (p) {
+        (void) ngx_mqtt_write_ack(p, mc->version, type, &pkt);
+    }
+}
+
+
+void
+ngx_mqtt_client_flush_handler(ngx_event_t *ev)
+{
+    ngx_queue_t        *q;
+    ngx_mqtt_client_t  *mc;
+    ngx_mqtt_worker_t  *w;
+
+    w = ngx_mqtt_event_worker(ev);
+
+    while (!ngx_queue_empty(&w->dirty)) {
+        q = ngx_queue_head(&w->dirty);
+        mc = ngx_queue_data(q, ngx_mqtt_client_t, dirty_queue);
+
+        ngx_queue_remove(q);
+        mc->dirty = 0;
+
+        if (mc->closing) {
+
+            /* the close event flushes what is left */
+
+            continue;
+        }
+
+        if (ngx_mqtt_client_flush(mc) == NGX_ERROR) {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        }
+    }
+}
+
+
+/* NGX_OK: everything is sent; NGX_AGAIN: the socket is full; NGX_ERROR */
+
+ngx_int_t
+ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
+{
+    size_t             size;
+    u_char            *data;
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    c = mc->connection;
+
+    while (mc->out && c->write->ready) {
+        size = ngx_mqtt_client_gather(mc, &data);
+
+        n = c->send(c, data, size);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        ngx_mqtt_client_sent(mc, n);
+    }
+
+    if (mc->out == NULL) {
+
+        if (c->write->timer_set) {
+            ngx_del_timer(c->write);
+        }
+
+        return NGX_OK;
+    }
+
+    /* from the last progress on */
+
+    ngx_add_timer(c->write, mc->conf->send_timeout);
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+/* the bytes to send next: one piece where it lies, or several gathered */
+
+static size_t
+ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data)
+{
+    u_char          *p, *last;
+    size_t           n;
+    ngx_mqtt_out_t  *out;
+
+    out = mc->out;
+
+#if (NGX_SSL)
+    if (mc->connection->ssl == NULL)
+#endif
+    {
+        if (out->next == NULL
+            || out->len - out->pos >= NGX_MQTT_WRITE_BUFFER)
+        {
+            *data = ngx_mqtt_out_data(out) + out->pos;
+            return out->len - out->pos;
+        }
+    }
+
+    p = mc->worker->write_buffer;
+    last = p + NGX_MQTT_WRITE_BUFFER;
+    *data = p;
+
+    while (out && p < last) {
+        n = ngx_min((size_t) (last - p), (size_t) (out->len - out->pos));
+
+        p = ngx_cpymem(p, ngx_mqtt_out_data(out) + out->pos, n);
+        out = out->next;
+    }
+
+    return p - *data;
+}
+
+
+static void
+ngx_mqtt_client_sent(ngx_mqtt_client_t *mc, size_t n)
+{
+    size_t           left;
+    ngx_mqtt_out_t  *out;
+
+    ngx_mqtt_count_add(mc->worker, NGX_MQTT_STAT_bytes_out, n);
+
+    while (n) {
+        out = mc->out;
+        left = out->len - out->pos;
+
+        if (n < left) {
+            out->pos += (uint32_t) n;
+            return;
+        }
+
+        n -= left;
+        ngx_mqtt_client_free_piece(mc);
+    }
+}
+
+
+static void
+ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc)
+{
+    ngx_mqtt_out_t  *out;
+
+    out = mc->out;
+    mc->out = out->next;
+
+    if (mc->out == NULL) {
+        mc->out_last = NULL;
+    }
+
+    ngx_mqtt_free(mc->worker, out, sizeof(ngx_mqtt_out_t) + out->size);
+}
+
+
+void
+ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc)
+{
+    while (mc->out) {
+        ngx_mqtt_client_free_piece(mc);
+    }
+}

@@ -1,0 +1,106 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * A gateway in a worker: the engines in the order in which they need each
+ * other, and backwards at the end.
+ *
+ * Called from: stream/ in init_process and exit_process.
+ */
+
+
+#include "ngx_mqtt_gateway.h"
+#include "ngx_mqtt_auth.h"
+#include "ngx_mqtt_bus.h"
+#include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_redis.h"
+#include "ngx_mqtt_session.h"
+
+
+static void ngx_mqtt_gateway_kafka_drained(ngx_mqtt_worker_t *w);
+
+
+ngx_int_t
+ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
+    ngx_mqtt_hooks_t *hooks)
+{
+    ngx_mqtt_worker_t  *w;
+
+    w = ngx_mqtt_worker_create(gw, cycle, hooks, ngx_mqtt_drain_start);
+    if (w == NULL) {
+        return NGX_ERROR;
+    }
+
+    gw->worker = w;
+
+    if (ngx_mqtt_bus_start(w) != NGX_OK
+        || ngx_mqtt_redis_start(w) != NGX_OK
+        || ngx_mqtt_session_start(w) != NGX_OK
+        || ngx_mqtt_auth_start(w) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (gw->kafka
+        && ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_kafka_drained) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
+{
+    ngx_mqtt_worker_t  *w;
+
+    w = gw->worker;
+
+    if (w == NULL) {
+        return;
+    }
+
+    w->hooks->stop(w);
+
+    if (w->kafka) {
+        ngx_mqtt_kafka_stop(w);
+    }
+
+    if (w->auth) {
+        ngx_mqtt_auth_stop(w);
+    }
+
+    if (w->bus) {
+        ngx_mqtt_bus_stop(w);
+    }
+
+    if (w->redis) {
+        ngx_mqtt_redis_stop(w);
+    }
+
+    /* the engines have posted what they gave up */
+
+    ngx_mqtt_op_handler(&w->op_event);
+
+    if (w->sessions) {
+        ngx_mqtt_session_stop(w);
+    }
+
+    ngx_mqtt_worker_destroy(w);
+
+    gw->worker = NULL;
+}
+
+
+/* posted: the report that drained the queue may come from inside a produce */
+
+static void
+ngx_mqtt_gateway_kafka_drained(ngx_mqtt_worker_t *w)
+{
+    ngx_post_event(&w->resume_event, &ngx_posted_events);
+}

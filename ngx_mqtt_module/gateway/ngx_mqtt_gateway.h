@@ -1,0 +1,96 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * What happens to a message, and the life of a gateway in a worker.
+ */
+
+
+#ifndef _NGX_MQTT_GATEWAY_H_INCLUDED_
+#define _NGX_MQTT_GATEWAY_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+
+
+/*
+ * ngx_mqtt_gateway.c: start in init_process, stop in exit_process.  The hooks
+ * are what the gateway wants of its clients.
+ */
+
+ngx_int_t ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
+    ngx_mqtt_hooks_t *hooks);
+void ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw);
+
+
+/* ngx_mqtt_drain.c: the end of a worker that quits */
+
+void ngx_mqtt_drain_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_drain_handler(ngx_event_t *ev);
+
+
+/*
+ * ngx_mqtt_ingest.c: the entrance of messages from clients.
+ *
+ * NGX_OK: every durable step is finished, *reason is SUCCESS or
+ * NO_MATCHING_SUBSCRIBERS.  NGX_AGAIN: the op completes later, with NGX_OK or,
+ * when refused for good, NGX_DECLINED and the reason.  NGX_DECLINED: refused
+ * at once.  NGX_BUSY: nothing was taken, the client has to wait for
+ * hooks->resume.  NGX_ERROR: out of memory.  The op is taken with NGX_AGAIN
+ * only; a QoS 0 message has none, and is dropped and counted rather than
+ * answered with NGX_BUSY.  The message stays the caller's to unref.
+ */
+
+ngx_int_t ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/*
+ * ngx_mqtt_ack.c: the acknowledgements that a client is owed, in publish
+ * order.
+ */
+
+typedef struct ngx_mqtt_acks_s  ngx_mqtt_acks_t;
+typedef struct ngx_mqtt_ack_s   ngx_mqtt_ack_slot_t;
+
+/* sends PUBACK or PUBREC; called in publish order, once for each slot */
+typedef void (*ngx_mqtt_ack_send_pt)(void *data, ngx_uint_t qos,
+    uint16_t packet_id, ngx_uint_t reason);
+
+struct ngx_mqtt_acks_s {
+    ngx_queue_t             slots;
+    ngx_uint_t              nslots;
+    ngx_uint_t              nqos2;          /* of them */
+    ngx_mqtt_ack_send_pt    send;
+    void                   *data;
+};
+
+
+void ngx_mqtt_acks_init(ngx_mqtt_acks_t *acks, ngx_mqtt_ack_send_pt send,
+    void *data);
+
+/* takes the next place in the order; NULL when out of memory */
+ngx_mqtt_ack_slot_t *ngx_mqtt_ack_take(ngx_mqtt_worker_t *w,
+    ngx_mqtt_acks_t *acks, ngx_uint_t qos, uint16_t packet_id);
+
+/* gives back the slot that was taken last */
+void ngx_mqtt_ack_return(ngx_mqtt_ack_slot_t *slot);
+
+/* 1 while the PUBREC of this packet id has not been sent */
+ngx_uint_t ngx_mqtt_ack_is_owed(ngx_mqtt_acks_t *acks, uint16_t packet_id);
+
+/* the publish is settled: released now or when the older ones are */
+void ngx_mqtt_ack_done(ngx_mqtt_ack_slot_t *slot, ngx_uint_t reason);
+
+/* the continuation of ngx_mqtt_ingest(); op->data is the slot */
+void ngx_mqtt_ack_ingested(ngx_mqtt_op_t *op);
+
+/* the client dies: slots that are not settled yet free themselves later */
+void ngx_mqtt_acks_orphan(ngx_mqtt_acks_t *acks);
+
+
+#endif /* _NGX_MQTT_GATEWAY_H_INCLUDED_ */

@@ -1,0 +1,523 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * The claim of a session, step by step:
+ *
+ *     claim -> script in Redis -> claimed -> previous owner?
+ *                                   none, dead, ourselves -> finish
+ *                                   a worker of this node -> TAKEOVER frame
+ *                                        -> TAKEN frame, death, timeout
+ *                                             -> finish
+ *
+ * (1) A claim is freed exactly once, in ngx_mqtt_claim_finish() or _fail().
+ * (2) Claims that wait for TAKEN stand in ss->claims and ss->waiting, oldest
+ *     first, so that one timer serves all.
+ *
+ * Called from: client/ (claim), Redis replies and bus frames.
+ */
+
+
+#include "ngx_mqtt_session_int.h"
+
+
+typedef struct {
+    ngx_mqtt_hash_node_t        node;      /* key: the bytes of id */
+    ngx_queue_t                 queue;     /* in ss->waiting */
+    uint64_t                    id;
+    ngx_msec_t                  deadline;
+    ngx_mqtt_peer_t             peer;      /* the owner asked to give up */
+
+    ngx_mqtt_worker_t          *worker;
+    ngx_mqtt_op_t              *op;        /* the caller's */
+    ngx_mqtt_session_claimed_t  claimed;
+
+    uint32_t                    expiry;
+    ngx_str_t                   client_id; /* bytes behind the struct */
+} ngx_mqtt_claim_t;
+
+
+static ngx_mqtt_claim_t *ngx_mqtt_claim_create(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_claim_t *sc, ngx_mqtt_op_t *op);
+static void ngx_mqtt_claim_replied(ngx_mqtt_op_t *op);
+static ngx_int_t ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim,
+    ngx_mqtt_redis_reply_t *reply, ngx_str_t *owner);
+static ngx_int_t ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w,
+    ngx_str_t *owner, ngx_mqtt_peer_t *peer);
+static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
+    ngx_str_t *owner);
+static void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_stop_waiting(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *from, ngx_str_t *body);
+static void ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *from, ngx_str_t *body);
+static void ngx_mqtt_claim_peer_lost(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer);
+static void ngx_mqtt_claim_timeout(ngx_event_t *ev);
+
+
+void
+ngx_mqtt_claim_init(ngx_mqtt_worker_t *w)
+{
+    ngx_event_t  *ev;
+
+    ev = &w->sessions->timer;
+
+    ev->handler = ngx_mqtt_claim_timeout;
+    ev->data = &w->ident;
+    ev->log = w->log;
+
+    ngx_mqtt_bus_on_frame(w->bus, NGX_MQTT_FRAME_TAKEOVER,
+                          ngx_mqtt_claim_takeover_frame);
+    ngx_mqtt_bus_on_frame(w->bus, NGX_MQTT_FRAME_TAKEN,
+                          ngx_mqtt_claim_taken_frame);
+    ngx_mqtt_bus_on_lost(w->bus, ngx_mqtt_claim_peer_lost);
+}
+
+
+void
+ngx_mqtt_session_claim(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
+    ngx_mqtt_op_t *op)
+{
+    u_char             seconds[NGX_INT64_LEN];
+    ngx_str_t          argv[4];
+    ngx_mqtt_op_t     *redis_op;
+    ngx_mqtt_claim_t  *claim;
+
+    claim = ngx_mqtt_claim_create(w, sc, op);
+
+    if (claim == NULL) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
+
+    redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_claim_replied, claim);
+
+    if (redis_op == NULL
+        || ngx_mqtt_session_key(w, &claim->client_id, &argv[0]) != NGX_OK)
+    {
+        if (redis_op) {
+            ngx_mqtt_op_cancel(redis_op);
+        }
+
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        ngx_mqtt_claim_free(claim);
+        return;
+    }
+
+    argv[1] = w->sessions->owner;
+
+    ngx_str_set(&argv[2], "0");
+
+    if (sc->clean) {
+        ngx_str_set(&argv[2], "1");
+    }
+
+    argv[3].data = seconds;
+    argv[3].len = ngx_mqtt_session_expiry(seconds, sc->expiry) - seconds;
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1, 4, argv, 0,
+                          redis_op);
+
+    ngx_mqtt_free(w, argv[0].data, argv[0].len);
+}
+
+
+static ngx_mqtt_claim_t *
+ngx_mqtt_claim_create(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
+    ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_claim_t  *claim;
+
+    claim = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_claim_t) + sc->client_id.len);
+    if (claim == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(claim, sizeof(ngx_mqtt_claim_t));
+
+    claim->worker = w;
+    claim->op = op;
+    claim->expiry = sc->expiry;
+    claim->client_id.len = sc->client_id.len;
+    claim->client_id.data = (u_char *) claim + sizeof(ngx_mqtt_claim_t);
+
+    ngx_memcpy(claim->client_id.data, sc->client_id.data, sc->client_id.len);
+
+    w->sessions->nclaims++;
+
+    return claim;
+}
+
+
+static void
+ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
+{
+    ngx_str_t          owner;
+    ngx_mqtt_claim_t  *claim;
+
+    claim = op->data;
+
+    if (op->rc != NGX_OK
+        || ngx_mqtt_claim_parse(claim, op->result, &owner) != NGX_OK)
+    {
+        ngx_mqtt_claim_fail(claim);
+        return;
+    }
+
+    if (owner.len == 0) {
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    ngx_mqtt_claim_take_over(claim, &owner);
+}
+
+
+/* { epoch, previous owner, session present } */
+
+static ngx_int_t
+ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
+    ngx_str_t *owner)
+{
+    u_char     *p, *last;
+    uint64_t    epoch;
+    ngx_str_t  *text;
+
+    if (reply == NULL
+        || reply->type != NGX_MQTT_REDIS_ARRAY
+        || reply->nelts != 3
+        || reply->elts[0]->type != NGX_MQTT_REDIS_STRING
+        || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
+        || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER)
+    {
+        ngx_log_error(NGX_LOG_ERR, claim->worker->log, 0,
+                      "unexpected reply of Redis to the claim of a session");
+        return NGX_ERROR;
+    }
+
+    text = &reply->elts[0]->str;
+    last = text->data + text->len;
+    epoch = 0;
+
+    for (p = text->data; p < last; p++) {
+        epoch = epoch * 10 + (*p - '0');
+    }
+
+    claim->claimed.epoch = epoch;
+    claim->claimed.present = (ngx_uint_t) reply->elts[2]->integer;
+
+    *owner = reply->elts[1]->str;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK when the owner is a worker of this node */
+
+static ngx_int_t
+ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
+    ngx_mqtt_peer_t *peer)
+{
+    u_char     *p, *last;
+    ngx_int_t   slot;
+    ngx_str_t  *ours;
+
+    ours = &w->sessions->owner;
+    last = owner->data + owner->len;
+
+    /* the node's 16 digits and the colon */
+
+    if (owner->len < 20 || ngx_memcmp(owner->data, ours->data, 17) != 0) {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_strlchr(owner->data + 17, last, ':');
+
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    slot = ngx_atoi(owner->data + 17, p - owner->data - 17);
+
+    if (slot == NGX_ERROR || slot >= NGX_MQTT_ZONE_SLOTS) {
+        return NGX_DECLINED;
+    }
+
+    peer->slot = slot;
+    peer->generation = 0;
+
+    while (++p < last) {
+        peer->generation = peer->generation * 10 + (*p - '0');
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
+{
+    u_char               body[16 + 4], *p;
+    ngx_str_t            parts[2];
+    ngx_mqtt_worker_t   *w;
+    ngx_mqtt_sessions_t *ss;
+
+    w = claim->worker;
+    ss = w->sessions;
+
+    if (ngx_mqtt_claim_parse_owner(w, owner, &claim->peer) != NGX_OK) {
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    if (claim->peer.slot == w->slot_index
+        && claim->peer.generation == w->generation)
+    {
+        w->hooks->takeover(w, &claim->client_id, claim->claimed.epoch);
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    claim->id = ++ss->last_claim;
+
+    p = ngx_mqtt_frame_write_u64(body, claim->id);
+    p = ngx_mqtt_frame_write_u64(p, claim->claimed.epoch);
+
+    parts[0].data = body;
+    parts[0].len = p - body;
+    parts[1] = claim->client_id;
+
+    if (ngx_mqtt_bus_send(w->bus, &claim->peer, NGX_MQTT_FRAME_TAKEOVER,
+                          parts, 2)
+        != NGX_OK)
+    {
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    claim->node.key.data = (u_char *) &claim->id;
+    claim->node.key.len = sizeof(uint64_t);
+
+    if (ngx_mqtt_hash_insert(&ss->claims, &claim->node) != NGX_OK) {
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    claim->deadline = ngx_current_msec + w->gateway->takeover_timeout;
+    ngx_queue_insert_tail(&ss->waiting, &claim->queue);
+
+    if (!ss->timer.timer_set) {
+        ngx_add_timer(&ss->timer, w->gateway->takeover_timeout);
+    }
+}
+
+
+static void
+ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim)
+{
+    ngx_mqtt_op_t      *op;
+    ngx_mqtt_worker_t  *w;
+
+    w = claim->worker;
+    op = claim->op;
+
+    if (op->done == NULL) {
+
+        /* the client left while it was claiming */
+
+        ngx_mqtt_session_release(w, &claim->client_id, claim->claimed.epoch,
+                                 claim->expiry);
+    }
+
+    ngx_mqtt_op_complete(op, NGX_OK, NGX_MQTT_SUCCESS, &claim->claimed);
+
+    ngx_mqtt_claim_free(claim);
+}
+
+
+static void
+ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim)
+{
+    ngx_mqtt_op_complete(claim->op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE,
+                         NULL);
+    ngx_mqtt_claim_free(claim);
+}
+
+
+static void
+ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim)
+{
+    claim->worker->sessions->nclaims--;
+
+    ngx_mqtt_free(claim->worker, claim,
+                  sizeof(ngx_mqtt_claim_t) + claim->client_id.len);
+}
+
+
+void
+ngx_mqtt_claim_fail_all(ngx_mqtt_worker_t *w)
+{
+    ngx_queue_t          *q;
+    ngx_mqtt_claim_t     *claim;
+    ngx_mqtt_sessions_t  *ss;
+
+    ss = w->sessions;
+
+    while (!ngx_queue_empty(&ss->waiting)) {
+        q = ngx_queue_head(&ss->waiting);
+        claim = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
+
+        ngx_mqtt_claim_stop_waiting(claim);
+        ngx_mqtt_claim_fail(claim);
+    }
+
+    if (ss->timer.timer_set) {
+        ngx_del_timer(&ss->timer);
+    }
+}
+
+
+static void
+ngx_mqtt_claim_stop_waiting(ngx_mqtt_claim_t *claim)
+{
+    ngx_queue_remove(&claim->queue);
+    ngx_mqtt_hash_remove(&claim->worker->sessions->claims, &claim->node);
+}
+
+
+/* another worker has claimed a session of ours: { id, epoch, client id } */
+
+static void
+ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
+    ngx_str_t *body)
+{
+    u_char     *p, *end;
+    uint64_t    id, epoch;
+    ngx_str_t   client_id, answer;
+
+    end = body->data + body->len;
+
+    p = ngx_mqtt_frame_read_u64(body->data, end, &id);
+
+    if (p) {
+        p = ngx_mqtt_frame_read_u64(p, end, &epoch);
+    }
+
+    if (p == NULL) {
+        ngx_log_error(NGX_LOG_ALERT, w->log, 0, "malformed TAKEOVER frame");
+        return;
+    }
+
+    client_id.data = p;
+    client_id.len = end - p;
+
+    w->hooks->takeover(w, &client_id, epoch);
+
+    answer.data = body->data;
+    answer.len = sizeof(uint64_t);
+
+    /* a peer that cannot be told anymore does not wait either */
+
+    (void) ngx_mqtt_bus_send(w->bus, from, NGX_MQTT_FRAME_TAKEN, &answer, 1);
+}
+
+
+static void
+ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
+    ngx_str_t *body)
+{
+    uint64_t               id;
+    ngx_str_t              key;
+    ngx_mqtt_claim_t      *claim;
+    ngx_mqtt_hash_node_t  *node;
+
+    if (ngx_mqtt_frame_read_u64(body->data, body->data + body->len, &id)
+        == NULL)
+    {
+        ngx_log_error(NGX_LOG_ALERT, w->log, 0, "malformed TAKEN frame");
+        return;
+    }
+
+    key.data = (u_char *) &id;
+    key.len = sizeof(uint64_t);
+
+    node = ngx_mqtt_hash_find(&w->sessions->claims, &key);
+
+    if (node == NULL) {
+
+        /* it did not wait for so long */
+
+        return;
+    }
+
+    claim = ngx_queue_data(node, ngx_mqtt_claim_t, node);
+
+    ngx_mqtt_claim_stop_waiting(claim);
+    ngx_mqtt_claim_finish(claim);
+}
+
+
+static void
+ngx_mqtt_claim_peer_lost(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer)
+{
+    ngx_queue_t          *q, *next;
+    ngx_mqtt_claim_t     *claim;
+    ngx_mqtt_sessions_t  *ss;
+
+    ss = w->sessions;
+
+    for (q = ngx_queue_head(&ss->waiting);
+         q != ngx_queue_sentinel(&ss->waiting);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        claim = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
+
+        if (claim->peer.slot == peer->slot
+            && claim->peer.generation == peer->generation)
+        {
+            ngx_mqtt_claim_stop_waiting(claim);
+            ngx_mqtt_claim_finish(claim);
+        }
+    }
+}
+
+
+static void
+ngx_mqtt_claim_timeout(ngx_event_t *ev)
+{
+    ngx_queue_t          *q;
+    ngx_msec_int_t        left;
+    ngx_mqtt_claim_t     *claim;
+    ngx_mqtt_worker_t    *w;
+    ngx_mqtt_sessions_t  *ss;
+
+    w = ngx_mqtt_event_worker(ev);
+    ss = w->sessions;
+
+    while (!ngx_queue_empty(&ss->waiting)) {
+        q = ngx_queue_head(&ss->waiting);
+        claim = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
+
+        left = (ngx_msec_int_t) (claim->deadline - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_add_timer(ev, (ngx_msec_t) left);
+            return;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, w->log, 0,
+                      "worker in slot %ui did not give up a session in time",
+                      claim->peer.slot);
+
+        ngx_mqtt_claim_stop_waiting(claim);
+        ngx_mqtt_claim_finish(claim);
+    }
+}
