@@ -20,6 +20,8 @@
  *     command with WAIT goes back to "queued" in its old order.
  * (6) While commands are pending the timer holds the worker; without them it
  *     is cancelable (P20).
+ * (7) Redis is lost when it has been silent for "timeout" while commands are
+ *     pending.  Age alone says nothing: a long pipeline takes its time.
  *
  * Called from: any room, through ngx_mqtt_redis.h.  One worker, no locks.
  */
@@ -214,12 +216,15 @@ ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 }
 
 
-/* the worker may not exit while a command is pending */
+/*
+ * The worker may not exit while a command is pending, unless
+ * worker_shutdown_timeout is over: without Redis that could be never.
+ */
 
 void
 ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r)
 {
-    r->timer.cancelable = (r->pending == 0);
+    r->timer.cancelable = (r->pending == 0 || r->worker->drain_forced);
 
     if (r->pending
         && r->state == NGX_MQTT_REDIS_READY
@@ -230,7 +235,7 @@ ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r)
 }
 
 
-/* the timer of a ready connection: is the oldest command answered in time? */
+/* the timer of a ready connection */
 
 void
 ngx_mqtt_redis_check(ngx_mqtt_redis_t *r)
@@ -245,6 +250,7 @@ ngx_mqtt_redis_check(ngx_mqtt_redis_t *r)
 
     if (elapsed < r->conf->timeout) {
         ngx_mqtt_redis_set_timer(r, r->conf->timeout - elapsed);
+        ngx_mqtt_redis_hold(r);
         return;
     }
 
@@ -503,7 +509,7 @@ ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     ngx_mqtt_redis_cmd_free(r, cmd);
 
     r->pending--;
-    r->timer.cancelable = (r->pending == 0);
+    ngx_mqtt_redis_hold(r);
 
     if (reply->type != NGX_MQTT_REDIS_ERROR) {
 

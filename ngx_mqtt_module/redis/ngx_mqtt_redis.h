@@ -52,11 +52,15 @@ struct ngx_mqtt_redis_reply_s {
 char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
 
-/* worker life; start() connects, the first attempt may fail and is retried */
+/*
+ * Worker life.  start() connects, the first attempt may fail and is retried.
+ * stop() closes at once and posts the failure of every command, whatever its
+ * flags; it is not called from a completion.
+ */
 ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
 
-/* 1 when commands are answered now */
+/* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
 
 /*
@@ -71,7 +75,9 @@ void ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc,
 
 /*
  * Runs a script of redis/lua by EVALSHA, by EVAL when Redis does not know it.
- * argv holds nkeys keys, then the arguments.
+ * argv holds nkeys keys, then the arguments.  Commands take effect in the
+ * order of the calls, but a script that Redis has forgotten (SCRIPT FLUSH) is
+ * sent once more behind what was under way.
  */
 void ngx_mqtt_redis_script(ngx_mqtt_redis_t *r, ngx_uint_t script,
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv, ngx_uint_t flags,

@@ -552,10 +552,7 @@ void
 ngx_mqtt_redis_lost(ngx_mqtt_redis_t *r, ngx_err_t err, char *text,
     ngx_str_t *detail)
 {
-    if (r->state == NGX_MQTT_REDIS_READY) {
-        ngx_mqtt_count_sub(r->worker, NGX_MQTT_STAT_redis_up, 1);
-
-    } else {
+    if (r->state != NGX_MQTT_REDIS_READY) {
         r->addr = (r->addr + 1) % r->conf->naddrs;
         r->tried++;
 
@@ -611,6 +608,10 @@ ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
 {
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
+
+    if (r->state == NGX_MQTT_REDIS_READY) {
+        ngx_mqtt_count_sub(r->worker, NGX_MQTT_STAT_redis_up, 1);
+    }
 
     c = r->peer.connection;
 
