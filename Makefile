@@ -15,6 +15,7 @@ SHELL         = /bin/bash
 
 JOBS         ?= 2
 CC           ?= cc
+FUZZ_SECONDS ?= 600
 
 NGINX_CRATE   = 1.28.5
 KAFKA_SCALA   = 2.13
@@ -38,7 +39,7 @@ STATIC_OPTS   = --with-debug --with-compat --with-threads \
 SANITIZE      = -fsanitize=address,undefined -fno-omit-frame-pointer
 
 .PHONY: all static asan tools deps kafka test test-stock test-asan \
-	unit style fuzz bench demo run install clean distclean help FORCE
+	unit style fuzz demo run install clean distclean help FORCE
 
 
 all: build/ngx_mqtt_module.so
@@ -53,6 +54,8 @@ help:
 	@echo 'make test       every test, stock nginx, then the ASan build'
 	@echo 'make test-stock, make test-asan'
 	@echo '                one half of it; TESTS="t/a.t t/b.t" selects files'
+	@echo 'make unit       the unit tests of the codec and the mapping'
+	@echo 'make fuzz       fuzzing for FUZZ_SECONDS=600'
 	@echo 'make style      the style and include-direction checks only'
 	@echo 'make deps       install what is missing (Debian 12, root)'
 	@echo 'make kafka      download Apache Kafka to build/kafka'
@@ -177,6 +180,12 @@ test-stock: all tools kafka
 
 test-asan: asan tools kafka
 	@t/tools/run_tests asan
+
+unit:
+	@prove t/unit.t
+
+fuzz:
+	@TEST_FUZZ_SECONDS=$(FUZZ_SECONDS) prove -v t/fuzz_smoke.t
 
 style:
 	@prove t/style.t t/includes.t
