@@ -24,6 +24,7 @@ SLF4J_VERSION = 1.7.36
 
 BUILD         = $(CURDIR)/build
 SUBMAKE       = $(MAKE) --no-print-directory -j$(JOBS)
+NGINX_MAKE    = $(SUBMAKE) $(if $(V),,-s)
 
 # what makes configure's output stale
 
@@ -59,6 +60,7 @@ help:
 	@echo 'make style      the style and include-direction checks only'
 	@echo 'make deps       install what is missing (Debian 12, root)'
 	@echo 'make kafka      download Apache Kafka to build/kafka'
+	@echo 'make V=1        with the commands of the compiler'
 	@echo 'make clean      remove build/ except downloads; distclean: all'
 
 
@@ -76,9 +78,11 @@ build/nginx-dev/configure:
 build/stock/Makefile: build/nginx-dev/configure $(CONFIGURE_IN)
 	@rm -f $@
 	@mkdir -p build/stock
-	cd build/nginx-dev && . ./conf_flags && ./configure \
-	    --with-cc-opt="`dpkg-buildflags --get CFLAGS` -fPIC \
-	                   `dpkg-buildflags --get CPPFLAGS`" \
+	@echo "configuring for the stock nginx"
+	@cd build/nginx-dev && . ./conf_flags && \
+	cflags="`dpkg-buildflags --get CFLAGS`" && \
+	cppflags="`dpkg-buildflags --get CPPFLAGS`" && ./configure \
+	    --with-cc-opt="$$cflags -fPIC $$cppflags" \
 	    --with-ld-opt="`dpkg-buildflags --get LDFLAGS` -fPIC" \
 	    "$${NGX_CONF_FLAGS[@]}" \
 	    --with-stream=dynamic --with-stream_ssl_module \
@@ -88,7 +92,7 @@ build/stock/Makefile: build/nginx-dev/configure $(CONFIGURE_IN)
 	    || { tail -n 5 $(BUILD)/stock.configure.log >&2; exit 1; }
 
 build/ngx_mqtt_module.so: build/stock/Makefile FORCE
-	@cd build/nginx-dev && $(SUBMAKE) -f $(BUILD)/stock/Makefile \
+	@cd build/nginx-dev && $(NGINX_MAKE) -f $(BUILD)/stock/Makefile \
 	    $(BUILD)/stock/ngx_mqtt_module.so
 	@cmp -s build/stock/ngx_mqtt_module.so $@ || \
 	    { cp build/stock/ngx_mqtt_module.so $@.tmp && mv $@.tmp $@; \
@@ -121,20 +125,22 @@ build/nginx-src/auto/configure:
 build/static/Makefile: build/nginx-src/auto/configure $(CONFIGURE_IN)
 	@rm -f $@
 	@mkdir -p build/static
-	cd build/nginx-src && ./auto/configure $(STATIC_OPTS) \
+	@echo "configuring nginx $(NGINX_CRATE)"
+	@cd build/nginx-src && ./auto/configure $(STATIC_OPTS) \
 	    --with-cc-opt='-O2 -g' \
 	    --add-module=$(CURDIR) --builddir=$(BUILD)/static \
 	    > $(BUILD)/static.configure.log \
 	    || { tail -n 5 $(BUILD)/static.configure.log >&2; exit 1; }
 
 build/static/nginx static: build/static/Makefile FORCE
-	@cd build/nginx-src && $(SUBMAKE) -f $(BUILD)/static/Makefile \
+	@cd build/nginx-src && $(NGINX_MAKE) -f $(BUILD)/static/Makefile \
 	    $(BUILD)/static/nginx
 
 build/asan/Makefile: build/nginx-src/auto/configure $(CONFIGURE_IN)
 	@rm -f $@
 	@mkdir -p build/asan
-	cd build/nginx-src && ./auto/configure $(STATIC_OPTS) \
+	@echo "configuring nginx $(NGINX_CRATE) with sanitizers"
+	@cd build/nginx-src && ./auto/configure $(STATIC_OPTS) \
 	    --with-cc-opt='-O1 -g $(SANITIZE) -DNGX_DEBUG_PALLOC=1' \
 	    --with-ld-opt='$(SANITIZE)' \
 	    --add-module=$(CURDIR) --builddir=$(BUILD)/asan \
@@ -142,7 +148,7 @@ build/asan/Makefile: build/nginx-src/auto/configure $(CONFIGURE_IN)
 	    || { tail -n 5 $(BUILD)/asan.configure.log >&2; exit 1; }
 
 build/asan/nginx asan: build/asan/Makefile FORCE
-	@cd build/nginx-src && $(SUBMAKE) -f $(BUILD)/asan/Makefile \
+	@cd build/nginx-src && $(NGINX_MAKE) -f $(BUILD)/asan/Makefile \
 	    $(BUILD)/asan/nginx
 
 
