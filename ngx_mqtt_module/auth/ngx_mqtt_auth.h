@@ -38,9 +38,9 @@ void ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w);
 
 /*
  * NGX_OK: accepted.  NGX_DECLINED: refused, *reason is BAD_USER_NAME_OR_
- * PASSWORD, NOT_AUTHORIZED, ...  NGX_AGAIN: the op completes later with NGX_OK,
- * or NGX_DECLINED and the reason; only then is the op taken.  NGX_ERROR: out
- * of memory.  What is needed after the call is copied.
+ * PASSWORD, NOT_AUTHORIZED, SERVER_BUSY, ...  NGX_AGAIN: the op completes
+ * later with NGX_OK, or NGX_DECLINED and the reason; only then is the op
+ * taken.  NGX_ERROR: out of memory.  What is needed after the call is copied.
  */
 ngx_int_t ngx_mqtt_auth_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_auth_request_t *req, ngx_mqtt_op_t *op, ngx_uint_t *reason);

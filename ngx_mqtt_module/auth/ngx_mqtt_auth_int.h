@@ -1,0 +1,124 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * What the methods of auth share.  A method is a row of the table in
+ * ngx_mqtt_auth.c; an entry is one "auth" directive.
+ */
+
+
+#ifndef _NGX_MQTT_AUTH_INT_H_INCLUDED_
+#define _NGX_MQTT_AUTH_INT_H_INCLUDED_
+
+
+#include "ngx_mqtt_auth.h"
+
+#include <ngx_sha1.h>
+
+#if (NGX_THREADS)
+#include <ngx_thread_pool.h>
+#endif
+
+
+/* what connect() of a method returns when it has no opinion */
+
+#define NGX_MQTT_AUTH_NEXT             NGX_DONE
+
+#define NGX_MQTT_AUTH_DIGEST           20
+
+
+typedef struct ngx_mqtt_auth_method_s  ngx_mqtt_auth_method_t;
+
+
+typedef struct {
+    ngx_mqtt_auth_method_t    *method;
+    void                      *conf;        /* the method's */
+    ngx_uint_t                 last;        /* nobody is asked after it */
+} ngx_mqtt_auth_entry_t;
+
+
+/*
+ * directive() parses the parameters behind the name of the method.  start()
+ * and stop() may be NULL; start() leaves the method's part of the worker in
+ * *state.  connect() returns what ngx_mqtt_auth_connect() does, or
+ * NGX_MQTT_AUTH_NEXT.
+ */
+
+struct ngx_mqtt_auth_method_s {
+    ngx_str_t                  name;
+
+    char                    *(*directive)(ngx_conf_t *cf,
+                                          ngx_mqtt_auth_entry_t *entry);
+    ngx_int_t                (*start)(ngx_mqtt_worker_t *w,
+                                      ngx_mqtt_auth_entry_t *entry,
+                                      void **state);
+    void                     (*stop)(ngx_mqtt_worker_t *w, void *state);
+    ngx_int_t                (*connect)(ngx_mqtt_worker_t *w,
+                                        ngx_mqtt_auth_entry_t *entry,
+                                        void *state,
+                                        ngx_mqtt_auth_request_t *req,
+                                        ngx_mqtt_op_t *op,
+                                        ngx_uint_t *reason);
+};
+
+
+/* ngx_mqtt_auth.c */
+
+/* the time it takes depends on the length only */
+ngx_uint_t ngx_mqtt_auth_equal(u_char *a, u_char *b, size_t len);
+
+void ngx_mqtt_auth_hmac_sha1(ngx_str_t *key, ngx_str_t *parts,
+    ngx_uint_t nparts, u_char digest[NGX_MQTT_AUTH_DIGEST]);
+
+
+/* ngx_mqtt_auth_password.c */
+
+char *ngx_mqtt_password_directive(ngx_conf_t *cf,
+    ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_password_start(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void **state);
+void ngx_mqtt_password_stop(ngx_mqtt_worker_t *w, void *state);
+ngx_int_t ngx_mqtt_password_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* ngx_mqtt_auth_check.c: one password against one hash */
+
+typedef struct ngx_mqtt_checks_s  ngx_mqtt_checks_t;
+
+
+typedef struct {
+    ngx_uint_t                 user;        /* its number in the file */
+    ngx_uint_t                 known;       /* 0: only the time counts */
+    ngx_str_t                  username;
+    ngx_str_t                  hash;        /* ends with a zero byte */
+    ngx_str_t                  password;    /* without zero bytes */
+} ngx_mqtt_check_request_t;
+
+
+/* longer ones are refused: libcrypt takes no more either */
+
+#define NGX_MQTT_CHECK_MAX_PASSWORD    511
+
+
+/* 1 when a check of this hash takes so long that it needs a thread */
+ngx_uint_t ngx_mqtt_check_slow(ngx_str_t *hash);
+
+/* NGX_OK, or NGX_DECLINED: no scheme that nginx or libcrypt knows */
+ngx_int_t ngx_mqtt_check_supported(ngx_pool_t *pool, ngx_str_t *hash);
+
+/* "pool" is the thread pool, NULL for a file without slow hashes */
+ngx_mqtt_checks_t *ngx_mqtt_checks_create(ngx_mqtt_worker_t *w, void *pool,
+    ngx_uint_t users);
+void ngx_mqtt_checks_destroy(ngx_mqtt_checks_t *checks);
+
+/* returns what ngx_mqtt_auth_connect() does */
+ngx_int_t ngx_mqtt_check_password(ngx_mqtt_checks_t *checks,
+    ngx_mqtt_check_request_t *cr, ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+#endif /* _NGX_MQTT_AUTH_INT_H_INCLUDED_ */
