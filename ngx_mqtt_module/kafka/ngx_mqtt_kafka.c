@@ -135,15 +135,13 @@ ngx_mqtt_kafka_beat(ngx_event_t *ev)
 
 
 ngx_int_t
-ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type)
+ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type,
+    rd_kafka_conf_t *properties)
 {
     char               errstr[NGX_MQTT_KAFKA_ERRSTR];
-    rd_kafka_conf_t   *properties;
     ngx_mqtt_kafka_t  *k;
 
     k = h->kafka;
-
-    properties = rd_kafka_conf_dup(k->conf->properties);
 
     rd_kafka_conf_set_events(properties, RD_KAFKA_EVENT_DR
                                          |RD_KAFKA_EVENT_ERROR
@@ -311,39 +309,23 @@ ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h)
 }
 
 
-void
+ngx_int_t
 ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h, ngx_msec_t timeout)
 {
-    ngx_msec_t  start, passed;
-
-    ngx_time_update();
-    start = ngx_current_msec;
-
-    for ( ;; ) {
+    if (h->event == NULL) {
+        h->event = rd_kafka_queue_poll(h->queue, (int) timeout);
 
         if (h->event == NULL) {
-            ngx_time_update();
-            passed = ngx_current_msec - start;
-
-            if (passed >= timeout) {
-                return;
-            }
-
-            h->event = rd_kafka_queue_poll(h->queue,
-                                           (int) (timeout - passed));
+            return NGX_AGAIN;
         }
+    }
 
-        if (h->event == NULL) {
-            return;
-        }
-
-        if (ngx_mqtt_kafka_event(h) == NGX_AGAIN) {
-            continue;
-        }
-
+    if (ngx_mqtt_kafka_event(h) != NGX_AGAIN) {
         rd_kafka_event_destroy(h->event);
         h->event = NULL;
     }
+
+    return NGX_OK;
 }
 
 
@@ -449,12 +431,15 @@ ngx_mqtt_kafka_log(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
 
     level = ngx_mqtt_kafka_log_levels[syslog & 7];
 
-    /* what an error event reports as well, and properties of a consumer */
+    if (ngx_strcmp(facility, "FAIL") == 0
+        || ngx_strcmp(facility, "FATAL") == 0)
+    {
+        /* there is an error event too */
 
-    if (level < NGX_LOG_INFO
-        && (h->down || ngx_strcmp(facility, "FAIL") == 0
-            || ngx_strcmp(facility, "FATAL") == 0
-            || ngx_strcmp(facility, "CONFWARN") == 0))
+        level = NGX_LOG_DEBUG;
+
+    } else if (level < NGX_LOG_INFO
+               && (h->down || ngx_strcmp(facility, "CONFWARN") == 0))
     {
         level = NGX_LOG_INFO;
     }

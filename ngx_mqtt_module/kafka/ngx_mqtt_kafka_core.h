@@ -122,25 +122,29 @@ struct ngx_mqtt_kafka_s {
     ngx_uint_t                 waiting;        /*   waiting ones of them */
     size_t                     size;           /*   bytes of all */
 
-    ngx_msec_t                 fatal_time;
+    ngx_msec_t                 lost_time;
+    ngx_uint_t                 batch_size;     /* 0: as configured */
 
     void                     (*on_drained)(ngx_mqtt_worker_t *w);
 
     unsigned                   full:1;         /* until it falls to half */
-    unsigned                   fatal:1;        /* the producer is lost */
+    unsigned                   lost:1;         /* producer to be replaced */
+    unsigned                   shrunk:1;       /*   for a batch size */
     unsigned                   resend:1;       /* waiting ones may go */
 };
 
 
 /* ngx_mqtt_kafka.c */
 
+/* takes the properties over */
 ngx_int_t ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h,
-    rd_kafka_type_t type);
+    rd_kafka_type_t type, rd_kafka_conf_t *properties);
 void ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h);
 void ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h);
 
-/* handles what comes within so many milliseconds; for the very end only */
-void ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h, ngx_msec_t timeout);
+/* waits for one event and handles it, at the end only; NGX_AGAIN: none came */
+ngx_int_t ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h,
+    ngx_msec_t timeout);
 
 /* a broker has answered */
 void ngx_mqtt_kafka_up(ngx_mqtt_kafka_handle_t *h);

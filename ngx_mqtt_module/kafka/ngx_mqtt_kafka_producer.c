@@ -12,9 +12,9 @@
  * (2) A failure that tells nothing about the record (time-out, transport, a
  *     purged queue, a lost producer) is no fate: the record waits and is
  *     produced again.  While one waits, new ones wait behind it.
- * (3) An idempotent producer that lost its state is replaced; its records
- *     are produced again by the new one, in order, once every report of the
- *     old one is in.
+ * (3) A producer that lost its state, or needs smaller batches, is replaced;
+ *     its records are produced again by the new one, in order, once every
+ *     report of the old one is in.
  * (4) Nothing is allocated to survive a failure: key and record are in the
  *     entry, headers come back with the report.
  * (5) Memory is bounded by our own count of bytes and records; librdkafka's
@@ -31,10 +31,14 @@
 
 #define NGX_MQTT_KAFKA_BATCH           1000
 
-/* a lost producer: time for its reports, time between two replacements */
+/* a lost producer: time for its last reports, its least age */
 
 #define NGX_MQTT_KAFKA_LAST_REPORTS    5000
-#define NGX_MQTT_KAFKA_REPLACE         10000
+#define NGX_MQTT_KAFKA_LEAST_AGE       5000
+
+/* batch.size of librdkafka when it is not configured */
+
+#define NGX_MQTT_KAFKA_BATCH_SIZE      1000000
 
 /* at the end of the worker */
 
@@ -56,6 +60,9 @@ static void ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k,
 static void ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h);
 static void ngx_mqtt_kafka_resend(ngx_mqtt_kafka_t *k);
 static void ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h);
+static void ngx_mqtt_kafka_shrink(ngx_mqtt_kafka_t *k);
+static ngx_uint_t ngx_mqtt_kafka_batch_size(ngx_mqtt_kafka_t *k);
+static void ngx_mqtt_kafka_lose(ngx_mqtt_kafka_t *k);
 static void ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k);
 static ngx_int_t ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k);
 static void ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k);
@@ -101,7 +108,7 @@ ngx_mqtt_kafka_produce(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_record_t *rec,
 
     ngx_mqtt_kafka_entry_add(k, e);
 
-    if (k->waiting || k->fatal) {
+    if (k->waiting || k->lost) {
         ngx_mqtt_kafka_wait(k, e);
         return NGX_OK;
     }
@@ -236,6 +243,12 @@ ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
 
     k = h->kafka;
 
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+        && rd_kafka_event_message_count(event) > 1)
+    {
+        ngx_mqtt_kafka_shrink(k);
+    }
+
     for (n = 0; n < NGX_MQTT_KAFKA_BATCH; n++) {
 
         rkm = (rd_kafka_message_t *) rd_kafka_event_message_next(event);
@@ -296,7 +309,7 @@ ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e,
 
     /* whatever a lost producer says about a record may be its own fault */
 
-    if (k->fatal
+    if (k->lost
         || rd_kafka_fatal_error(k->producer.client, errstr, sizeof(errstr)))
     {
         ngx_mqtt_kafka_wait(k, e);
@@ -324,11 +337,11 @@ ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h)
 
     k = h->kafka;
 
-    if (k->fatal) {
+    if (k->lost) {
         ngx_mqtt_kafka_replace(k);
     }
 
-    if (k->resend && !k->fatal) {
+    if (k->resend && !k->lost) {
         ngx_mqtt_kafka_resend(k);
     }
 
@@ -385,12 +398,9 @@ ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h)
 
     k = h->kafka;
 
-    if (k->fatal) {
+    if (k->lost) {
         return;
     }
-
-    k->fatal = 1;
-    k->fatal_time = ngx_current_msec;
 
     errstr[0] = '\0';
     err = rd_kafka_fatal_error(h->client, errstr, sizeof(errstr));
@@ -400,9 +410,75 @@ ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h)
                   "replaced: %s: %s", &k->worker->gateway->name,
                   rd_kafka_err2name(err), errstr);
 
-    /* librdkafka gives its queue back, and reports what is in flight */
+    ngx_mqtt_kafka_lose(k);
+}
 
-    ngx_post_event(h->connection->read, &ngx_posted_next_events);
+
+/*
+ * A batch of several records was too large for the topic: that says nothing
+ * about the records, they may each be small.  Only a new producer can be given
+ * another batch.size.
+ */
+
+static void
+ngx_mqtt_kafka_shrink(ngx_mqtt_kafka_t *k)
+{
+    if (k->lost) {
+        return;
+    }
+
+    if (k->batch_size == 0) {
+        k->batch_size = ngx_mqtt_kafka_batch_size(k);
+    }
+
+    /* k->size is no less than what any batch had */
+
+    k->batch_size = ngx_min(k->batch_size, k->size) / 2;
+    k->batch_size = ngx_max(k->batch_size, 1);
+    k->shrunk = 1;
+
+    ngx_log_error(NGX_LOG_WARN, k->log, 0,
+                  "Kafka of mqtt gateway \"%V\" refused a batch larger than "
+                  "max.message.bytes of its topic, batch.size becomes %ui",
+                  &k->worker->gateway->name, k->batch_size);
+
+    ngx_mqtt_kafka_lose(k);
+}
+
+
+static ngx_uint_t
+ngx_mqtt_kafka_batch_size(ngx_mqtt_kafka_t *k)
+{
+    char       value[NGX_INT_T_LEN + 1];
+    size_t     len;
+    ngx_int_t  n;
+
+    len = sizeof(value);
+
+    if (rd_kafka_conf_get(k->conf->properties, "batch.size", value, &len)
+        != RD_KAFKA_CONF_OK)
+    {
+        return NGX_MQTT_KAFKA_BATCH_SIZE;
+    }
+
+    n = ngx_atoi((u_char *) value, ngx_strlen(value));
+
+    return (n > 0) ? (ngx_uint_t) n : NGX_MQTT_KAFKA_BATCH_SIZE;
+}
+
+
+/* what was not sent yet comes back at once, reports for the rest follow */
+
+static void
+ngx_mqtt_kafka_lose(ngx_mqtt_kafka_t *k)
+{
+    k->lost = 1;
+    k->lost_time = ngx_current_msec;
+
+    (void) rd_kafka_purge(k->producer.client, RD_KAFKA_PURGE_F_QUEUE
+                                              |RD_KAFKA_PURGE_F_NON_BLOCKING);
+
+    ngx_post_event(k->producer.connection->read, &ngx_posted_next_events);
 }
 
 
@@ -417,7 +493,7 @@ ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
 
         if (ngx_mqtt_kafka_sent(k)) {
 
-            if (ngx_current_msec - k->fatal_time
+            if (ngx_current_msec - k->lost_time
                 >= NGX_MQTT_KAFKA_LAST_REPORTS)
             {
                 ngx_mqtt_kafka_purge(h);
@@ -426,7 +502,9 @@ ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
             return;
         }
 
-        if (ngx_current_msec - h->opened < NGX_MQTT_KAFKA_REPLACE) {
+        if (!k->shrunk
+            && ngx_current_msec - h->opened < NGX_MQTT_KAFKA_LEAST_AGE)
+        {
             return;
         }
 
@@ -437,7 +515,8 @@ ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
         return;
     }
 
-    k->fatal = 0;
+    k->lost = 0;
+    k->shrunk = 0;
     k->resend = 1;
 
     ngx_log_error(NGX_LOG_NOTICE, k->log, 0,
@@ -481,13 +560,23 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
 static ngx_int_t
 ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
 {
+    u_char                    size[NGX_INT_T_LEN + 1];
     ngx_uint_t                i;
+    rd_kafka_conf_t          *properties;
     ngx_mqtt_kafka_topic_t   *t;
     ngx_mqtt_kafka_handle_t  *h;
 
     h = &k->producer;
 
-    if (ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER) != NGX_OK) {
+    properties = rd_kafka_conf_dup(k->conf->properties);
+
+    if (k->batch_size) {
+        ngx_sprintf(size, "%ui%Z", k->batch_size);
+        (void) rd_kafka_conf_set(properties, "batch.size", (char *) size,
+                                 NULL, 0);
+    }
+
+    if (ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER, properties) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -550,9 +639,13 @@ ngx_mqtt_kafka_producer_beat(ngx_mqtt_kafka_t *k)
 void
 ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k)
 {
-    ngx_queue_t             *q;
-    ngx_mqtt_op_t           *op;
-    ngx_mqtt_kafka_entry_t  *e;
+    ngx_msec_t                start, passed;
+    ngx_queue_t              *q;
+    ngx_mqtt_op_t            *op;
+    ngx_mqtt_kafka_entry_t   *e;
+    ngx_mqtt_kafka_handle_t  *h;
+
+    h = &k->producer;
 
     if (k->messages) {
         ngx_log_error(NGX_LOG_WARN, k->log, 0,
@@ -561,9 +654,21 @@ ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k)
                       &k->worker->gateway->name);
     }
 
-    if (k->producer.client && ngx_mqtt_kafka_sent(k)) {
-        ngx_mqtt_kafka_purge(&k->producer);
-        ngx_mqtt_kafka_drain(&k->producer, NGX_MQTT_KAFKA_STOP);
+    if (h->client && ngx_mqtt_kafka_sent(k)) {
+        k->lost = 1;
+
+        ngx_mqtt_kafka_purge(h);
+
+        ngx_time_update();
+        start = ngx_current_msec;
+        passed = 0;
+
+        while (ngx_mqtt_kafka_sent(k) && passed < NGX_MQTT_KAFKA_STOP) {
+            (void) ngx_mqtt_kafka_drain(h, NGX_MQTT_KAFKA_STOP - passed);
+
+            ngx_time_update();
+            passed = ngx_current_msec - start;
+        }
     }
 
     ngx_mqtt_kafka_producer_close(k);
