@@ -39,6 +39,8 @@ typedef struct ngx_mqtt_map_s          ngx_mqtt_map_t;
 typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
 typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
+typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
+typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -134,6 +136,8 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_bus_t            *bus;
     ngx_mqtt_auth_t           *auth;
     ngx_mqtt_sessions_t       *sessions;
+    ngx_mqtt_route_t          *route;
+    ngx_mqtt_directory_t      *directory;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;

@@ -1,0 +1,177 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Who gets a message: the subscriptions of this worker, and the directory of
+ * the filters that other workers of this node have.
+ *
+ * (1) A filter stands once in the worker, whatever the number of its
+ *     subscriptions; it stands in the node's directory before the client is
+ *     told that it exists.
+ * (2) A subscriber gets one copy of a message, with the highest QoS of the
+ *     matching subscriptions and all their identifiers (CONTRACT).
+ * (3) A shared subscription, 4.8.2, gives a message to one of its members.
+ *
+ * Called from: client/ (subscribe), gateway/ (publish), bus frames.
+ */
+
+
+#ifndef _NGX_MQTT_ROUTE_H_INCLUDED_
+#define _NGX_MQTT_ROUTE_H_INCLUDED_
+
+
+#include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+
+
+typedef struct ngx_mqtt_filter_node_s  ngx_mqtt_filter_node_t;
+typedef struct ngx_mqtt_share_s        ngx_mqtt_share_t;
+typedef struct ngx_mqtt_trie_node_s    ngx_mqtt_trie_node_t;
+typedef struct ngx_mqtt_sub_s          ngx_mqtt_sub_t;
+
+
+/* what of a client the routes know: embedded in it */
+
+typedef struct {
+    ngx_mqtt_sub_t           *subs;          /* linked by sub->next */
+    ngx_uint_t                nsubs;
+    uint64_t                  stamp;         /* of the message matched last */
+    ngx_uint_t                delivery;      /* index in its deliveries */
+} ngx_mqtt_subscriber_t;
+
+
+struct ngx_mqtt_sub_s {
+    ngx_queue_t               queue;         /* in its filter or share */
+    ngx_mqtt_sub_t           *next;          /* of the same subscriber */
+    ngx_mqtt_subscriber_t    *subscriber;
+    ngx_mqtt_filter_node_t   *filter;
+    ngx_mqtt_share_t         *share;         /* NULL: not shared */
+    uint32_t                  id;            /* 0: none */
+    uint8_t                   options;       /* NGX_MQTT_SUB_... */
+};
+
+
+struct ngx_mqtt_filter_node_s {
+    ngx_mqtt_hash_node_t      node;          /* in the exact table; the key is
+                                                the filter also in the trie */
+    ngx_queue_t               subs;
+    ngx_mqtt_share_t         *shares;
+    ngx_mqtt_trie_node_t     *trie;          /* NULL: exact */
+};
+
+
+struct ngx_mqtt_share_s {
+    ngx_mqtt_share_t         *next;
+    ngx_queue_t               members;       /* the next one at the head */
+    ngx_str_t                 name;
+};
+
+
+/* the filters of one worker */
+
+typedef struct {
+    ngx_mqtt_hash_t           exact;
+    ngx_mqtt_trie_node_t     *root;
+    ngx_uint_t                nwildcards;
+} ngx_mqtt_filters_t;
+
+
+/* one subscriber's share in a message */
+
+typedef struct {
+    ngx_mqtt_subscriber_t    *subscriber;
+    ngx_uint_t                qos;           /* min(message, granted) */
+    ngx_uint_t                retain;        /* Retain As Published */
+    ngx_uint_t                first_id;      /* in deliveries->ids */
+    ngx_uint_t                nids;
+} ngx_mqtt_delivery_t;
+
+
+/*
+ * The message reaches the subscriber; called once per subscriber and message.
+ * "ids" are the subscription identifiers.
+ */
+
+typedef void (*ngx_mqtt_deliver_pt)(ngx_mqtt_subscriber_t *subscriber,
+    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
+    ngx_uint_t nids);
+
+
+/* worker life */
+
+ngx_int_t ngx_mqtt_route_start(ngx_mqtt_worker_t *w,
+    ngx_mqtt_deliver_pt deliver);
+void ngx_mqtt_route_stop(ngx_mqtt_worker_t *w);
+
+
+/*
+ * The filter is valid and without its "$share/name/" prefix; share is empty
+ * for an ordinary one.  A subscription of the same filter and share is
+ * replaced, and *existed set.  NULL when out of memory, also of the zone.
+ */
+
+ngx_mqtt_sub_t *ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share,
+    ngx_uint_t options, uint32_t id, ngx_uint_t *existed);
+
+/* NGX_DECLINED: there is no such subscription */
+ngx_int_t ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
+
+/* the client leaves */
+void ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber);
+
+
+/*
+ * To every subscriber of this node.  NGX_OK: at least one subscription
+ * matched, also in another worker; NGX_DECLINED: none; NGX_BUSY: the way to
+ * another worker is full, nothing was done.  "exclude" is the subscriber whose
+ * No Local subscriptions do not count, or NULL.
+ */
+
+ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude);
+
+
+/* ngx_mqtt_trie.c: the filters of a worker; NULL when out of memory */
+
+ngx_mqtt_filter_node_t *ngx_mqtt_filters_find(ngx_mqtt_filters_t *filters,
+    ngx_str_t *filter);
+ngx_mqtt_filter_node_t *ngx_mqtt_filters_add(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filters_t *filters, ngx_str_t *filter);
+void ngx_mqtt_filters_remove(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filters_t *filters, ngx_mqtt_filter_node_t *node);
+void ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
+    void (*matched)(void *data, ngx_mqtt_filter_node_t *node), void *data);
+void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
+
+
+/*
+ * ngx_mqtt_directory.c: filters of all workers of the node, in the zone.
+ *
+ * add() and remove() count: a worker adds a filter when its first
+ * subscription appears and removes it with the last.  find() sets in
+ * "workers" the slots, other than our own, that have a filter that matches.
+ */
+
+#define NGX_MQTT_WORKERS_WORDS  (NGX_MQTT_ZONE_SLOTS / 64)
+
+typedef struct {
+    uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
+} ngx_mqtt_workers_t;
+
+ngx_int_t ngx_mqtt_directory_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_directory_stop(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter);
+void ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter);
+
+/* 1 when a bit is set */
+ngx_uint_t ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
+    ngx_mqtt_workers_t *workers);
+
+
+#endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */
