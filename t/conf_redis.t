@@ -88,7 +88,7 @@ my @bad = (
       undef, 6 ],
 );
 
-plan tests => @good + 2 * @bad + 1;
+plan tests => @good + 2 * @bad;
 
 for my $args (@good) {
     my ($output, $rc) = $t->nginx_t(conf($args));
@@ -101,35 +101,31 @@ for my $case (@bad) {
 
     my ($output) = $t->nginx_t(conf($args));
 
-    $line = ($line // 5);
+    $line //= 5;
+
+    # OpenSSL's own messages have no line
+
     my $where = $core ? qr// : qr/ in \S+:$line$/m;
 
     like($output, qr/\[emerg\] .*$message.*$where/, "refused: $args");
     unlike($output, qr/s3cret/, 'no secret in it');
 }
 
-my ($output) = $t->nginx_t(conf('127.0.0.1', 'a}b'));
-
-like($output, qr/prefix "a\}b:" of the keys in Redis contains "\}"/,
-     'the default prefix is checked too');
-
 ###############################################################################
 
 # the directive stands in line 5
 
 sub conf {
-    my ($args, $name) = @_;
-
-    $name //= 'test';
+    my ($args) = @_;
 
     return <<"END";
 %%GLOBALS%%
 events { }
 stream {
-    mqtt_gateway "$name" { zone 4m; auth anonymous;
+    mqtt_gateway test { zone 4m; auth anonymous;
         redis $args;
     }
-    server { listen 127.0.0.1:%%PORT_mqtt%%; mqtt_pass "$name"; }
+    server { listen 127.0.0.1:%%PORT_mqtt%%; mqtt_pass test; }
 }
 END
 }
