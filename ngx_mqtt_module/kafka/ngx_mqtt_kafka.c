@@ -142,6 +142,7 @@ ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type,
     ngx_mqtt_kafka_t  *k;
 
     k = h->kafka;
+    h->opened = ngx_current_msec;
 
     rd_kafka_conf_set_events(properties, RD_KAFKA_EVENT_DR
                                          |RD_KAFKA_EVENT_ERROR
@@ -156,13 +157,12 @@ ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type,
         ngx_log_error(NGX_LOG_EMERG, k->log, 0,
                       "Kafka client of mqtt gateway \"%V\" failed to start: "
                       "%s", &k->worker->gateway->name, errstr);
-        return NGX_ERROR;
+        return NGX_DECLINED;
     }
 
     h->queue = rd_kafka_queue_get_main(h->client);
     (void) rd_kafka_set_log_queue(h->client, h->queue);
 
-    h->opened = ngx_current_msec;
     h->down = 0;
 
     if (ngx_mqtt_kafka_watch(h) != NGX_OK) {

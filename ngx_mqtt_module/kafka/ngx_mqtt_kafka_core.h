@@ -136,7 +136,7 @@ struct ngx_mqtt_kafka_s {
 
 /* ngx_mqtt_kafka.c */
 
-/* takes the properties over */
+/* takes the properties over; NGX_DECLINED: librdkafka does not like them */
 ngx_int_t ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h,
     rd_kafka_type_t type, rd_kafka_conf_t *properties);
 void ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h);

@@ -489,27 +489,22 @@ ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
 
     h = &k->producer;
 
-    if (h->client) {
+    if (ngx_mqtt_kafka_sent(k)) {
 
-        if (ngx_mqtt_kafka_sent(k)) {
-
-            if (ngx_current_msec - k->lost_time
-                >= NGX_MQTT_KAFKA_LAST_REPORTS)
-            {
-                ngx_mqtt_kafka_purge(h);
-            }
-
-            return;
+        if (ngx_current_msec - k->lost_time >= NGX_MQTT_KAFKA_LAST_REPORTS) {
+            ngx_mqtt_kafka_purge(h);
         }
 
-        if (!k->shrunk
-            && ngx_current_msec - h->opened < NGX_MQTT_KAFKA_LEAST_AGE)
-        {
-            return;
-        }
-
-        ngx_mqtt_kafka_producer_close(k);
+        return;
     }
+
+    if (!k->shrunk
+        && ngx_current_msec - h->opened < NGX_MQTT_KAFKA_LEAST_AGE)
+    {
+        return;
+    }
+
+    ngx_mqtt_kafka_producer_close(k);
 
     if (ngx_mqtt_kafka_producer_open(k) != NGX_OK) {
         return;
@@ -529,6 +524,7 @@ ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
 ngx_int_t
 ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
 {
+    ngx_int_t    rc;
     ngx_str_t   *name;
     ngx_uint_t   i;
 
@@ -553,7 +549,17 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
     k->producer.on_fatal = ngx_mqtt_kafka_fatal;
     k->producer.on_turn = ngx_mqtt_kafka_turn;
 
-    return ngx_mqtt_kafka_producer_open(k);
+    rc = ngx_mqtt_kafka_producer_open(k);
+
+    if (rc == NGX_DECLINED) {
+
+        /* a key file that cannot be read, say: as if Kafka were down */
+
+        k->lost = 1;
+        return NGX_OK;
+    }
+
+    return rc;
 }
 
 
@@ -561,6 +567,7 @@ static ngx_int_t
 ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
 {
     u_char                    size[NGX_INT_T_LEN + 1];
+    ngx_int_t                 rc;
     ngx_uint_t                i;
     rd_kafka_conf_t          *properties;
     ngx_mqtt_kafka_topic_t   *t;
@@ -576,8 +583,10 @@ ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
                                  NULL, 0);
     }
 
-    if (ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER, properties) != NGX_OK) {
-        return NGX_ERROR;
+    rc = ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER, properties);
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     for (i = 0; i < k->ntopics; i++) {

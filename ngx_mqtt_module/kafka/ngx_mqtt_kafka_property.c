@@ -35,6 +35,8 @@ static ngx_uint_t ngx_mqtt_kafka_property_is(ngx_str_t *name,
     const char **list);
 static ngx_int_t ngx_mqtt_kafka_property_file(ngx_conf_t *cf,
     ngx_str_t *value);
+static char *ngx_mqtt_kafka_sasl_check(ngx_conf_t *cf,
+    rd_kafka_conf_t *properties);
 
 
 /* "kafka_set" overrides these, except for those refused below */
@@ -118,6 +120,11 @@ static const char  *ngx_mqtt_kafka_secrets[] = {
     "ssl.keystore.password", NULL
 };
 
+static const char  *ngx_mqtt_kafka_mechanisms[] = {
+    "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER",
+    "GSSAPI", NULL
+};
+
 static const char  *ngx_mqtt_kafka_files[] = {
     "ssl.ca.location", "ssl.certificate.location", "ssl.key.location",
     "ssl.keystore.location", "ssl.crl.location", NULL
@@ -165,7 +172,8 @@ ngx_mqtt_kafka_set_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
         return NGX_CONF_ERROR;
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", errstr);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "Kafka property \"%V\": %s",
+                       name, errstr);
 
     return NGX_CONF_ERROR;
 }
@@ -344,10 +352,72 @@ ngx_mqtt_kafka_properties_check(ngx_conf_t *cf, ngx_mqtt_kafka_conf_t *kcf)
     rd_kafka_conf_destroy(properties);
 
     if (ngx_strstr(errstr, "partition.assignment.strategy")) {
-        return NGX_CONF_OK;
+        return ngx_mqtt_kafka_sasl_check(cf, kcf->properties);
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "Kafka properties: %s", errstr);
 
     return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_mqtt_kafka_sasl_check(ngx_conf_t *cf, rd_kafka_conf_t *properties)
+{
+    char          protocol[32], mechanism[32];
+    size_t        plen, mlen, ulen, wlen;
+    const char  **m;
+
+    plen = sizeof(protocol);
+    mlen = sizeof(mechanism);
+    ulen = 0;
+    wlen = 0;
+
+    if (rd_kafka_conf_get(properties, "security.protocol", protocol, &plen)
+           != RD_KAFKA_CONF_OK
+        || ngx_strncmp(protocol, "sasl", 4) != 0)
+    {
+        return NGX_CONF_OK;
+    }
+
+    if (rd_kafka_conf_get(properties, "sasl.mechanisms", mechanism, &mlen)
+        != RD_KAFKA_CONF_OK)
+    {
+        return NGX_CONF_OK;
+    }
+
+    for (m = ngx_mqtt_kafka_mechanisms; *m; m++) {
+
+        if (ngx_strcmp(mechanism, *m) == 0) {
+            break;
+        }
+    }
+
+    if (*m == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unsupported Kafka SASL mechanism \"%s\"",
+                           mechanism);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(mechanism, "PLAIN") != 0
+        && ngx_strncmp(mechanism, "SCRAM-", 6) != 0)
+    {
+        return NGX_CONF_OK;
+    }
+
+    /* with their final zeros */
+
+    (void) rd_kafka_conf_get(properties, "sasl.username", NULL, &ulen);
+    (void) rd_kafka_conf_get(properties, "sasl.password", NULL, &wlen);
+
+    if (ulen <= 1 || wlen <= 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "Kafka SASL mechanism \"%s\" needs "
+                           "\"sasl.username\" and \"sasl.password\"",
+                           mechanism);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
 }
