@@ -42,8 +42,8 @@ static ngx_int_t ngx_mqtt_publish_flow(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt);
 static ngx_mqtt_msg_t *ngx_mqtt_publish_message(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt);
-static size_t ngx_mqtt_publish_props_len(ngx_mqtt_client_t *mc,
-    ngx_mqtt_publish_t *pkt);
+static size_t ngx_mqtt_publish_props(ngx_mqtt_client_t *mc,
+    ngx_mqtt_publish_t *pkt, ngx_mqtt_props_t *props);
 static void ngx_mqtt_publish_fill(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_publish_t *pkt);
 static ngx_int_t ngx_mqtt_publish_ingest(ngx_mqtt_client_t *mc,
@@ -274,9 +274,10 @@ ngx_mqtt_publish_flow(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 static ngx_mqtt_msg_t *
 ngx_mqtt_publish_message(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 {
-    u_char          *p;
-    size_t           props;
-    ngx_mqtt_msg_t  *m;
+    u_char            *p;
+    size_t             len;
+    ngx_mqtt_msg_t    *m;
+    ngx_mqtt_props_t   props;
 
     if (mc->in.block && mc->in.packet
         && (mc->version != NGX_MQTT_V5
@@ -298,10 +299,10 @@ ngx_mqtt_publish_message(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
         m->origin.data = ngx_mqtt_msg_data(m) + mc->in.packet;
 
     } else {
-        props = ngx_mqtt_publish_props_len(mc, pkt);
+        len = ngx_mqtt_publish_props(mc, pkt, &props);
 
         m = ngx_mqtt_msg_create(mc->worker,
-                                pkt->topic.len + pkt->payload.len + props
+                                pkt->topic.len + pkt->payload.len + len
                                 + mc->node.key.len);
         if (m == NULL) {
             return NULL;
@@ -318,10 +319,10 @@ ngx_mqtt_publish_message(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
         p = ngx_cpymem(p, pkt->payload.data, pkt->payload.len);
 
         m->props.data = p;
-        m->props.len = props;
+        m->props.len = len;
 
-        if (props) {
-            p = ngx_mqtt_write_props_raw(p, &pkt->props);
+        if (len) {
+            p = ngx_mqtt_write_props_raw(p, &props);
         }
 
         m->origin.data = p;
@@ -336,31 +337,22 @@ ngx_mqtt_publish_message(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 }
 
 
-/* leaves in pkt->props only what travels */
+/* what travels of the properties, and its length */
 
 static size_t
-ngx_mqtt_publish_props_len(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
+ngx_mqtt_publish_props(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
+    ngx_mqtt_props_t *props)
 {
-    uint64_t  present;
-    size_t    len;
-
     if (mc->version != NGX_MQTT_V5 || pkt->props.present == 0) {
         return 0;
     }
 
-    present = pkt->props.present;
+    *props = pkt->props;
 
-    pkt->props.present &= NGX_MQTT_PUBLISH_PROPS;
-    pkt->props.nsub_ids = 0;
+    props->present &= NGX_MQTT_PUBLISH_PROPS;
+    props->nsub_ids = 0;
 
-    len = ngx_mqtt_props_raw_len(&pkt->props);
-
-    /* the expiry is looked at once more */
-
-    pkt->props.present |= present
-                          & ngx_mqtt_prop_bit(NGX_MQTT_PROP_MESSAGE_EXPIRY);
-
-    return len;
+    return ngx_mqtt_props_raw_len(props);
 }
 
 
