@@ -7,8 +7,7 @@
 /*
  * The Redis engine: the API, the two queues, sending and answering.
  *
- * (1) A command is one block, encoded once, that lives until its reply.  The
- *     encoder is our own: hiredis would allocate and copy once more.
+ * (1) A command is one block, encoded once, that lives until its reply.
  * (2) queued -> sent -> answered, in this order only.  What one turn of the
  *     event loop queues is copied into "out" and leaves in one write.
  * (3) Replies answer the commands of "sent" in order, from the read handler
@@ -45,9 +44,6 @@ static ngx_int_t ngx_mqtt_redis_answer(ngx_mqtt_redis_t *r,
 static void ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r,
     ngx_mqtt_redis_cmd_t *cmd, ngx_mqtt_redis_reply_t *reply);
 static void ngx_mqtt_redis_fail(ngx_mqtt_redis_t *r, ngx_mqtt_op_t *op);
-static size_t ngx_mqtt_redis_number_len(size_t n);
-static u_char *ngx_mqtt_redis_write_number(u_char *p, u_char type, size_t n);
-static u_char *ngx_mqtt_redis_write_string(u_char *p, ngx_str_t *s);
 
 
 ngx_int_t
@@ -607,118 +603,4 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
     }
 
     ngx_mqtt_redis_hold(r);
-}
-
-
-/* the command of head[0 .. nhead - 1] and argv[0 .. argc - 1] */
-
-ngx_mqtt_redis_cmd_t *
-ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r, ngx_uint_t nhead,
-    ngx_str_t *head, ngx_uint_t argc, ngx_str_t *argv)
-{
-    u_char                *p;
-    size_t                 size;
-    ngx_uint_t             i;
-    ngx_mqtt_redis_cmd_t  *cmd;
-
-    size = ngx_mqtt_redis_number_len(nhead + argc);
-
-    for (i = 0; i < nhead; i++) {
-        size += ngx_mqtt_redis_number_len(head[i].len) + head[i].len + 2;
-    }
-
-    for (i = 0; i < argc; i++) {
-        size += ngx_mqtt_redis_number_len(argv[i].len) + argv[i].len + 2;
-    }
-
-    cmd = ngx_mqtt_alloc(r->worker, sizeof(ngx_mqtt_redis_cmd_t) + size);
-    if (cmd == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(cmd, sizeof(ngx_mqtt_redis_cmd_t));
-
-    cmd->size = size;
-    cmd->argc = nhead + argc;
-    cmd->script = NGX_MQTT_LUA_MAX;
-
-    p = ngx_mqtt_redis_write_number(ngx_mqtt_redis_cmd_data(cmd), '*',
-                                    nhead + argc);
-
-    for (i = 0; i < nhead; i++) {
-        p = ngx_mqtt_redis_write_string(p, &head[i]);
-    }
-
-    for (i = 0; i < argc; i++) {
-        p = ngx_mqtt_redis_write_string(p, &argv[i]);
-    }
-
-    return cmd;
-}
-
-
-void
-ngx_mqtt_redis_cmd_free(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
-{
-    if (cmd->eval) {
-        r->evals[cmd->script]--;
-    }
-
-    ngx_mqtt_free(r->worker, cmd, sizeof(ngx_mqtt_redis_cmd_t) + cmd->size);
-}
-
-
-/* of "*<n>CRLF" and of "$<n>CRLF" */
-
-static size_t
-ngx_mqtt_redis_number_len(size_t n)
-{
-    size_t  len;
-
-    len = 4;
-
-    while (n > 9) {
-        n /= 10;
-        len++;
-    }
-
-    return len;
-}
-
-
-static u_char *
-ngx_mqtt_redis_write_number(u_char *p, u_char type, size_t n)
-{
-    u_char  *last;
-
-    last = p + ngx_mqtt_redis_number_len(n);
-
-    *p = type;
-
-    p = last;
-    *--p = LF;
-    *--p = CR;
-
-    do {
-        *--p = (u_char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
-
-    return last;
-}
-
-
-static u_char *
-ngx_mqtt_redis_write_string(u_char *p, ngx_str_t *s)
-{
-    p = ngx_mqtt_redis_write_number(p, '$', s->len);
-
-    if (s->len) {
-        p = ngx_cpymem(p, s->data, s->len);
-    }
-
-    *p++ = CR;
-    *p++ = LF;
-
-    return p;
 }

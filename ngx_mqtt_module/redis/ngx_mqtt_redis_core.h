@@ -8,7 +8,9 @@
  * What the files of the Redis engine share; nobody else includes it.
  *
  *     ngx_mqtt_redis.c          the API, the two queues, sending, replies
- *     ngx_mqtt_redis_connect.c  connecting, TLS, logging in, losing, retrying
+ *     ngx_mqtt_redis_cmd.c      encoding
+ *     ngx_mqtt_redis_connect.c  connecting, TLS, losing, retrying
+ *     ngx_mqtt_redis_login.c    AUTH, SELECT ... PING
  *     ngx_mqtt_redis_reply.c    hiredis' reader over an arena
  *     ngx_mqtt_redis_script.c   SHA1 of the Lua texts, EVALSHA, NOSCRIPT
  *     ngx_mqtt_redis_conf.c     the directive
@@ -164,9 +166,6 @@ struct ngx_mqtt_redis_s {
 
 /* ngx_mqtt_redis.c */
 
-ngx_mqtt_redis_cmd_t *ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r,
-    ngx_uint_t nhead, ngx_str_t *head, ngx_uint_t argc, ngx_str_t *argv);
-void ngx_mqtt_redis_cmd_free(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_submit(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     ngx_uint_t flags, ngx_mqtt_op_t *op);
 void ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
@@ -178,11 +177,24 @@ void ngx_mqtt_redis_write_handler(ngx_event_t *wev);
 void ngx_mqtt_redis_check(ngx_mqtt_redis_t *r);
 
 
+/* ngx_mqtt_redis_cmd.c: the command of head, nhead of them, and argv */
+
+ngx_mqtt_redis_cmd_t *ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r,
+    ngx_uint_t nhead, ngx_str_t *head, ngx_uint_t argc, ngx_str_t *argv);
+void ngx_mqtt_redis_cmd_free(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
+
+
+/* ngx_mqtt_redis_login.c */
+
+void ngx_mqtt_redis_login(ngx_mqtt_redis_t *r);
+/* NGX_ERROR: the connection is closed */
+ngx_int_t ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
+    ngx_mqtt_redis_reply_t *reply);
+
+
 /* ngx_mqtt_redis_connect.c */
 
 void ngx_mqtt_redis_connect(ngx_mqtt_redis_t *r);
-ngx_int_t ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
-    ngx_mqtt_redis_reply_t *reply);
 void ngx_mqtt_redis_lost(ngx_mqtt_redis_t *r, ngx_err_t err, char *text,
     ngx_str_t *detail);
 void ngx_mqtt_redis_close(ngx_mqtt_redis_t *r);
