@@ -40,6 +40,7 @@ typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
 typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
+typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 
 
@@ -99,7 +100,8 @@ typedef struct {
  * unless its session is of a later epoch; disconnect() closes one client for
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
- * the worker exits.
+ * the worker exits; deliver() gives a subscriber its one copy of a message,
+ * with the identifiers of the subscriptions that matched.
  */
 
 typedef struct {
@@ -111,6 +113,10 @@ typedef struct {
                                            ngx_uint_t force);
     void                     (*resume)(ngx_mqtt_worker_t *w);
     void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*deliver)(ngx_mqtt_subscriber_t *subscriber,
+                                        ngx_mqtt_msg_t *m, ngx_uint_t qos,
+                                        ngx_uint_t retain, uint32_t *ids,
+                                        ngx_uint_t nids);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;

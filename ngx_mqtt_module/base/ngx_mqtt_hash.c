@@ -15,7 +15,7 @@
 #include "ngx_mqtt.h"
 
 
-#define NGX_MQTT_HASH_MIN  64
+#define NGX_MQTT_HASH_MIN  8
 
 
 static ngx_int_t ngx_mqtt_hash_resize(ngx_mqtt_hash_t *h, ngx_uint_t size);

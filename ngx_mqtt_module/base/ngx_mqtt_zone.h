@@ -51,7 +51,10 @@
     X(messages_in_qos0, COUNTER, "QoS 0 publishes received")                  \
     X(messages_in_qos1, COUNTER, "QoS 1 publishes received")                  \
     X(messages_in_qos2, COUNTER, "QoS 2 publishes received")                  \
+    X(subscriptions, GAUGE, "subscriptions of connected clients")             \
     X(messages_out, COUNTER, "publishes sent to clients")                     \
+    X(messages_out_dropped, COUNTER, "messages a client could not be sent")   \
+    X(slow_clients, COUNTER, "clients closed because they were too slow")     \
     X(messages_dropped, COUNTER, "QoS 0 messages dropped at a bound")         \
     X(messages_refused, COUNTER, "publishes refused for good")                \
     X(messages_unmapped, COUNTER, "publishes that no Kafka topic takes")      \

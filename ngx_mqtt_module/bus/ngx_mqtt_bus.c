@@ -182,6 +182,14 @@ ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler)
 }
 
 
+void
+ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
+    void (*handler)(ngx_mqtt_worker_t *w))
+{
+    bus->on_drained = handler;
+}
+
+
 ngx_int_t
 ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_uint_t type,
     ngx_str_t *parts, ngx_uint_t nparts)
@@ -216,7 +224,7 @@ ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_uint_t type,
         return NGX_DECLINED;
     }
 
-    if (peer->frames.size >= NGX_MQTT_BUS_QUEUE) {
+    if (peer->frames.size >= 2 * NGX_MQTT_BUS_QUEUE) {
         return NGX_BUSY;
     }
 
@@ -237,6 +245,45 @@ ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_uint_t type,
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id)
+{
+    ngx_mqtt_bus_peer_t  *peer;
+
+    peer = ngx_mqtt_bus_find(bus, id);
+
+    if (peer == NULL || peer->lost || peer->broken
+        || peer->frames.size < NGX_MQTT_BUS_QUEUE)
+    {
+        return 0;
+    }
+
+    peer->full = 1;
+
+    return 1;
+}
+
+
+void
+ngx_mqtt_bus_check_drained(ngx_mqtt_bus_peer_t *peer)
+{
+    ngx_mqtt_bus_t  *bus;
+
+    bus = peer->bus;
+
+    if (peer->full
+        && (peer->lost || peer->broken
+            || peer->frames.size <= NGX_MQTT_BUS_QUEUE / 2))
+    {
+        peer->full = 0;
+
+        if (bus->on_drained) {
+            bus->on_drained(bus->worker);
+        }
+    }
 }
 
 
@@ -388,6 +435,8 @@ ngx_mqtt_bus_lose(ngx_mqtt_bus_peer_t *peer)
     }
 
     peer->lost = 1;
+    ngx_mqtt_bus_check_drained(peer);
+
     ngx_queue_insert_tail(&bus->lost, &peer->queue);
     ngx_post_event(&bus->lost_event, &ngx_posted_events);
 }

@@ -28,6 +28,7 @@
 
 #define NGX_MQTT_FRAME_TAKEOVER        1    /* session/: close this client */
 #define NGX_MQTT_FRAME_TAKEN           2    /* session/: it is closed */
+#define NGX_MQTT_FRAME_PUBLISH         3    /* route/: a message */
 
 #define NGX_MQTT_FRAME_TYPES           16
 
@@ -61,15 +62,25 @@ void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
     ngx_mqtt_bus_frame_pt handler);
 void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler);
 
+/* called when a peer that was found full has room again */
+void ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
+    void (*handler)(ngx_mqtt_worker_t *w));
+
 /*
  * Queues one frame made of the concatenated parts, to another worker or to
- * this one.  NGX_DECLINED: no such worker; NGX_BUSY: NGX_MQTT_BUS_QUEUE bytes
- * wait for it already, nothing was queued; NGX_ERROR: out of memory, or the
+ * this one.  NGX_DECLINED: no such worker; NGX_BUSY: far more than
+ * NGX_MQTT_BUS_QUEUE bytes wait for it already, nothing was queued; NGX_ERROR: out of memory, or the
  * parts are longer than NGX_MQTT_FRAME_MAX.  After NGX_OK the frame is
  * delivered, or on_lost tells that the peer is gone.
  */
 ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
     ngx_uint_t type, ngx_str_t *parts, ngx_uint_t nparts);
+
+/*
+ * 1 when NGX_MQTT_BUS_QUEUE bytes wait for the peer: a sender that can wait
+ * should.  Frames that cannot wait may go up to twice that.
+ */
+ngx_uint_t ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
 
 
 /*

@@ -90,6 +90,7 @@ struct ngx_mqtt_bus_peer_s {
     unsigned                   broken:1;    /* "out" has ended, "in" is read
                                                to its end */
     unsigned                   lost:1;
+    unsigned                   full:1;      /* somebody waits for room */
 };
 
 
@@ -116,6 +117,7 @@ struct ngx_mqtt_bus_s {
     ngx_event_t                accept_event;
 
     ngx_mqtt_bus_lost_pt       on_lost;
+    void                     (*on_drained)(ngx_mqtt_worker_t *w);
     ngx_mqtt_bus_frame_pt      on_frame[NGX_MQTT_FRAME_TYPES];
 
     unsigned                   delivering:1;
@@ -132,6 +134,7 @@ ngx_mqtt_bus_peer_t *ngx_mqtt_bus_add(ngx_mqtt_bus_t *bus,
     ngx_mqtt_peer_t *id);
 ngx_uint_t ngx_mqtt_bus_alive(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id);
 void ngx_mqtt_bus_lose(ngx_mqtt_bus_peer_t *peer);
+void ngx_mqtt_bus_check_drained(ngx_mqtt_bus_peer_t *peer);
 socklen_t ngx_mqtt_bus_name(ngx_mqtt_bus_t *bus, struct sockaddr_un *sun,
     uint64_t generation);
 ngx_int_t ngx_mqtt_bus_open(ngx_mqtt_bus_t *bus, ngx_connection_t *c,

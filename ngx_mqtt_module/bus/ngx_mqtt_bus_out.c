@@ -107,6 +107,8 @@ ngx_mqtt_bus_flush(ngx_mqtt_bus_peer_t *peer)
     {
         ngx_mqtt_bus_broken(peer);
     }
+
+    ngx_mqtt_bus_check_drained(peer);
 }
 
 

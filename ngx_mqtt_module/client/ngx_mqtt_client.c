@@ -47,6 +47,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_deliver,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };
@@ -319,6 +320,11 @@ ngx_mqtt_client_get_extra(ngx_mqtt_client_t *mc)
     if (mc->extra == NULL) {
         mc->extra = ngx_mqtt_calloc(mc->worker,
                                     sizeof(ngx_mqtt_client_extra_t));
+
+        if (mc->extra) {
+            ngx_queue_init(&mc->extra->window.sent);
+            ngx_queue_init(&mc->extra->window.waiting);
+        }
     }
 
     return mc->extra;
@@ -414,6 +420,8 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         ngx_mqtt_hash_remove(&w->claiming, &mc->node);
         mc->claiming = 0;
     }
+
+    ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
@@ -635,6 +643,18 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
         ngx_mqtt_free(w, extra->aliases, n * sizeof(ngx_str_t));
     }
 
+    if (extra->aliases_out) {
+
+        for (i = 0; i < extra->naliases_out; i++) {
+            ngx_mqtt_free(w, extra->aliases_out[i].data,
+                          extra->aliases_out[i].len);
+        }
+
+        ngx_mqtt_free(w, extra->aliases_out,
+                      mc->aliases_out * sizeof(ngx_str_t));
+    }
+
+    ngx_mqtt_client_discard_window(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }

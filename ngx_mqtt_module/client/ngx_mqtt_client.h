@@ -39,9 +39,14 @@ typedef struct {
     ngx_int_t             receive_maximum;      /* 1 .. 65535 */
     ngx_int_t             topic_alias_maximum;
     ngx_int_t             max_inflight;         /* of 3.1 and 3.1.1 */
+    ngx_int_t             max_subscriptions;
+    ngx_int_t             send_window;          /* QoS 1 and 2 to a client */
+    ngx_int_t             max_queued;           /* messages behind that */
+    size_t                max_queued_size;      /* bytes of them */
+    size_t                output_buffer;        /* bytes not sent */
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
-    ngx_int_t             max_topic_levels;     /* 0: any number */
+    ngx_int_t             max_topic_levels;
     time_t                max_keepalive;        /* 0: as the client asks */
     time_t                max_session_expiry;
 } ngx_mqtt_client_conf_t;
@@ -55,16 +60,41 @@ typedef enum {
 } ngx_mqtt_client_state_e;
 
 
-/* a piece of output, its bytes behind the struct */
+/* a piece of output, its bytes behind the struct or in a message */
 
 typedef struct ngx_mqtt_out_s  ngx_mqtt_out_t;
 
 struct ngx_mqtt_out_s {
     ngx_mqtt_out_t       *next;
+    ngx_mqtt_msg_t       *msg;         /* holds the bytes, or NULL */
+    u_char               *data;
     uint32_t              size;        /* room for bytes */
     uint32_t              len;         /* bytes written */
     uint32_t              pos;         /* bytes sent */
 };
+
+
+/* a QoS 1 or 2 message on its way to the client, 4.3 */
+
+typedef struct {
+    ngx_queue_t           queue;       /* in window->sent or ->waiting */
+    ngx_mqtt_msg_t       *msg;         /* NULL after PUBREC */
+    uint16_t              packet_id;   /* 0: not sent yet */
+    uint8_t               qos;
+    uint8_t               retain;
+    uint32_t              nids;
+    uint32_t              ids[];       /* subscription identifiers */
+} ngx_mqtt_outbound_t;
+
+
+typedef struct {
+    ngx_queue_t           sent;        /* not acknowledged, in order */
+    ngx_queue_t           waiting;     /* for room in the window, in order */
+    ngx_uint_t            nsent;
+    ngx_uint_t            nwaiting;
+    size_t                waiting_size;
+    uint16_t              last_id;
+} ngx_mqtt_window_t;
 
 
 /* bytes that were read: an incomplete packet, or what waits for its turn */
@@ -92,7 +122,10 @@ typedef struct {
 
 typedef struct {
     ngx_str_t            *aliases;     /* inbound, [topic_alias_maximum] */
+    ngx_str_t            *aliases_out; /* the topics that have one */
+    ngx_uint_t            naliases_out;
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
+    ngx_mqtt_window_t     window;      /* outbound */
 } ngx_mqtt_client_extra_t;
 
 
@@ -110,9 +143,11 @@ struct ngx_mqtt_client_s {
 
     ngx_queue_t               ops;
     ngx_mqtt_acks_t           acks;
+    ngx_mqtt_subscriber_t     subscriber;
 
     ngx_mqtt_out_t           *out;
     ngx_mqtt_out_t           *out_last;
+    size_t                    out_size;      /* bytes not sent */
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
@@ -215,6 +250,9 @@ ngx_int_t ngx_mqtt_client_keep(ngx_mqtt_client_t *mc, u_char *p, size_t len);
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
 
+/* the payload of m behind it, not copied */
+ngx_int_t ngx_mqtt_client_append(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m);
+
 void ngx_mqtt_client_flush_handler(ngx_event_t *ev);
 ngx_int_t ngx_mqtt_client_flush(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc);
@@ -249,6 +287,39 @@ ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
 /* PUBACK or PUBREC of a settled publish: acks->send */
 void ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
     ngx_uint_t reason);
+
+
+/* ngx_mqtt_client_deliver.c */
+
+/* hooks->deliver */
+void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
+    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
+    ngx_uint_t nids);
+
+/* PUBACK, PUBREC, PUBCOMP of such a message */
+ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    uint16_t packet_id, ngx_uint_t code);
+
+void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_encode.c */
+
+/*
+ * One PUBLISH into the output.  NGX_DECLINED: the client does not take a
+ * packet of this size (3.1.2.11.4), or the message has expired; NGX_ERROR:
+ * closing.
+ */
+ngx_int_t ngx_mqtt_client_send_publish(ngx_mqtt_client_t *mc,
+    ngx_mqtt_msg_t *m, ngx_uint_t flags, uint16_t packet_id, uint32_t *ids,
+    ngx_uint_t nids);
+
+/* flags of the fixed header, 3.3.1 */
+#define ngx_mqtt_publish_flags(dup, qos, retain)                              \
+    ((dup) << 3 | (qos) << 1 | (retain))
+
+/* 3.3.2.3.3: 1 when the message may not be delivered anymore */
+ngx_uint_t ngx_mqtt_msg_expired(ngx_mqtt_msg_t *m);
 
 
 /* ngx_mqtt_window.c: sets of packet ids */

@@ -26,9 +26,9 @@
 
 #define NGX_MQTT_OUT_PIECE  (160 - sizeof(ngx_mqtt_out_t))
 
-#define ngx_mqtt_out_data(out)  ((u_char *) (out) + sizeof(ngx_mqtt_out_t))
 
-
+static void ngx_mqtt_client_add_piece(ngx_mqtt_client_t *mc,
+    ngx_mqtt_out_t *out);
 static size_t ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data);
 static void ngx_mqtt_client_sent(ngx_mqtt_client_t *mc, size_t n);
 static void ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc);
@@ -43,7 +43,7 @@ ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
 
     out = mc->out_last;
 
-    if (out == NULL || out->size - out->len < len) {
+    if (out == NULL || out->msg || out->size - out->len < len) {
         size = ngx_max(len, NGX_MQTT_OUT_PIECE);
 
         out = ngx_mqtt_alloc(mc->worker, sizeof(ngx_mqtt_out_t) + size);
@@ -52,23 +52,18 @@ ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
             return NULL;
         }
 
-        out->next = NULL;
+        out->msg = NULL;
+        out->data = (u_char *) out + sizeof(ngx_mqtt_out_t);
         out->size = (uint32_t) size;
         out->len = 0;
-        out->pos = 0;
 
-        if (mc->out_last) {
-            mc->out_last->next = out;
-
-        } else {
-            mc->out = out;
-        }
-
-        mc->out_last = out;
+        ngx_mqtt_client_add_piece(mc, out);
     }
 
-    p = ngx_mqtt_out_data(out) + out->len;
+    p = out->data + out->len;
+
     out->len += (uint32_t) len;
+    mc->out_size += len;
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_packets_out);
 
@@ -79,6 +74,50 @@ ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
     }
 
     return p;
+}
+
+
+ngx_int_t
+ngx_mqtt_client_append(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m)
+{
+    ngx_mqtt_out_t  *out;
+
+    out = ngx_mqtt_alloc(mc->worker, sizeof(ngx_mqtt_out_t));
+
+    if (out == NULL) {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        return NGX_ERROR;
+    }
+
+    ngx_mqtt_msg_ref(m);
+
+    out->msg = m;
+    out->data = m->payload.data;
+    out->size = 0;
+    out->len = (uint32_t) m->payload.len;
+
+    mc->out_size += m->payload.len;
+
+    ngx_mqtt_client_add_piece(mc, out);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_client_add_piece(ngx_mqtt_client_t *mc, ngx_mqtt_out_t *out)
+{
+    out->next = NULL;
+    out->pos = 0;
+
+    if (mc->out_last) {
+        mc->out_last->next = out;
+
+    } else {
+        mc->out = out;
+    }
+
+    mc->out_last = out;
 }
 
 
@@ -198,7 +237,7 @@ ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data)
         if (out->next == NULL
             || out->len - out->pos >= NGX_MQTT_WRITE_BUFFER)
         {
-            *data = ngx_mqtt_out_data(out) + out->pos;
+            *data = out->data + out->pos;
             return out->len - out->pos;
         }
     }
@@ -210,7 +249,7 @@ ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data)
     while (out && p < last) {
         n = ngx_min((size_t) (last - p), (size_t) (out->len - out->pos));
 
-        p = ngx_cpymem(p, ngx_mqtt_out_data(out) + out->pos, n);
+        p = ngx_cpymem(p, out->data + out->pos, n);
         out = out->next;
     }
 
@@ -224,6 +263,7 @@ ngx_mqtt_client_sent(ngx_mqtt_client_t *mc, size_t n)
     size_t           left;
     ngx_mqtt_out_t  *out;
 
+    mc->out_size -= n;
     ngx_mqtt_count_add(mc->worker, NGX_MQTT_STAT_bytes_out, n);
 
     while (n) {
@@ -253,6 +293,10 @@ ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc)
         mc->out_last = NULL;
     }
 
+    if (out->msg) {
+        ngx_mqtt_msg_unref(out->msg);
+    }
+
     ngx_mqtt_free(mc->worker, out, sizeof(ngx_mqtt_out_t) + out->size);
 }
 
@@ -263,4 +307,6 @@ ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc)
     while (mc->out) {
         ngx_mqtt_client_free_piece(mc);
     }
+
+    mc->out_size = 0;
 }

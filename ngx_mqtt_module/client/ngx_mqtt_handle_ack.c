@@ -35,17 +35,7 @@ ngx_mqtt_handle_ack(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx, u_char *p)
         return ngx_mqtt_handle_pubrel(mc, &pkt);
     }
 
-    /*
-     * Nothing was sent that these could acknowledge.  PUBREC is answered as
-     * 5.0 says, the others are let pass as duplicates.
-     */
-
-    if (fx->type == NGX_MQTT_PUBREC && pkt.code < NGX_MQTT_UNSPECIFIED_ERROR) {
-        ngx_mqtt_client_send_ack(mc, NGX_MQTT_PUBREL, pkt.packet_id,
-                                 NGX_MQTT_PACKET_ID_NOT_FOUND);
-    }
-
-    return NGX_OK;
+    return ngx_mqtt_client_acked(mc, fx->type, pkt.packet_id, pkt.code);
 }
 
 

@@ -212,7 +212,9 @@ ngx_mqtt_connect_store_limits(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
     }
 
     if (ngx_mqtt_prop_is_set(props, NGX_MQTT_PROP_TOPIC_ALIAS_MAXIMUM)) {
-        mc->aliases_out = props->topic_alias_maximum;
+        mc->aliases_out = (uint16_t)
+                          ngx_min(props->topic_alias_maximum,
+                                  mc->conf->topic_alias_maximum);
     }
 
     if (ngx_mqtt_prop_is_set(props, NGX_MQTT_PROP_REQUEST_PROBLEM)) {

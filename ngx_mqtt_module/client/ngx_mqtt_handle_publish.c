@@ -126,9 +126,8 @@ ngx_mqtt_publish_check(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
                                      "bytes", pkt->topic.len);
     }
 
-    if (conf->max_topic_levels
-        && ngx_mqtt_topic_levels(&pkt->topic)
-           > (ngx_uint_t) conf->max_topic_levels)
+    if (ngx_mqtt_topic_levels(&pkt->topic)
+        > (ngx_uint_t) conf->max_topic_levels)
     {
         return ngx_mqtt_client_error(mc, reason,
                                      "client sent topic of too many levels");
@@ -390,7 +389,7 @@ ngx_mqtt_publish_ingest(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
         rc = ngx_mqtt_publish_ingest_acked(mc, pkt, m);
 
     } else {
-        rc = ngx_mqtt_ingest(mc->worker, m, NULL, &reason);
+        rc = ngx_mqtt_ingest(mc->worker, m, &mc->subscriber, NULL, &reason);
 
         if (rc == NGX_DECLINED) {
             rc = NGX_OK;
@@ -440,7 +439,7 @@ ngx_mqtt_publish_ingest_acked(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
         return NGX_ERROR;
     }
 
-    rc = ngx_mqtt_ingest(w, m, op, &reason);
+    rc = ngx_mqtt_ingest(w, m, &mc->subscriber, op, &reason);
 
     if (rc == NGX_BUSY || rc == NGX_ERROR) {
         ngx_mqtt_op_cancel(op);

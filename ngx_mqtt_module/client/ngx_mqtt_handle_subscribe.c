@@ -5,8 +5,9 @@
 
 
 /*
- * SUBSCRIBE and UNSUBSCRIBE.  There are no routes yet: every filter is
- * refused, so that no device believes it has a subscription.
+ * SUBSCRIBE and UNSUBSCRIBE, sections 3.8 to 3.11.  Every filter has its own
+ * code in the answer; the answer stands in the output before any message that
+ * the new subscriptions bring.
  *
  * Called from: the dispatch of packets.
  */
@@ -15,12 +16,24 @@
 #include "ngx_mqtt_client.h"
 
 
+static ngx_uint_t ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc,
+    ngx_mqtt_subscribe_t *pkt, ngx_mqtt_filter_t *filter);
+static ngx_uint_t ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc,
+    ngx_mqtt_filter_t *filter);
+static ngx_int_t ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter, ngx_str_t *share);
+static ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc,
+    ngx_uint_t type, ngx_mqtt_suback_t *ack);
+
+
 ngx_int_t
 ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     u_char *p)
 {
+    u_char                *pos;
     ngx_int_t              rc;
-    ngx_uint_t             type, code;
+    ngx_uint_t             n;
+    ngx_mqtt_filter_t      filter;
     ngx_mqtt_suback_t      ack;
     ngx_mqtt_subscribe_t   pkt;
 
@@ -30,15 +43,6 @@ ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     {
         return ngx_mqtt_client_error(mc, pkt.reason, "client sent invalid %s",
                                      ngx_mqtt_packet_name(fx->type));
-    }
-
-    type = NGX_MQTT_SUBACK;
-    code = (mc->version == NGX_MQTT_V5) ? NGX_MQTT_IMPLEMENTATION_ERROR
-                                        : NGX_MQTT_UNSPECIFIED_ERROR;
-
-    if (fx->type == NGX_MQTT_UNSUBSCRIBE) {
-        type = NGX_MQTT_UNSUBACK;
-        code = NGX_MQTT_NO_SUBSCRIPTION_EXISTED;
     }
 
     ack.packet_id = pkt.packet_id;
@@ -52,18 +56,152 @@ ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
         return NGX_ERROR;
     }
 
-    ngx_memset(ack.codes.data, (int) code, pkt.nfilters);
+    pos = NULL;
+    n = 0;
 
-    p = ngx_mqtt_client_room(mc, ngx_mqtt_suback_len(mc->version, type, &ack));
+    while (ngx_mqtt_subscribe_next(&pkt, fx->type, &pos, &filter) == NGX_OK) {
 
-    rc = NGX_ERROR;
+        ack.codes.data[n++] = (u_char)
+            ((fx->type == NGX_MQTT_SUBSCRIBE)
+             ? ngx_mqtt_subscribe_filter(mc, &pkt, &filter)
+             : ngx_mqtt_unsubscribe_filter(mc, &filter));
 
-    if (p) {
-        (void) ngx_mqtt_write_suback(p, mc->version, type, &ack);
-        rc = NGX_OK;
+        if (mc->closing) {
+            break;
+        }
     }
+
+    rc = mc->closing ? NGX_ERROR
+                     : ngx_mqtt_subscribe_answer(mc, fx->type, &ack);
 
     ngx_mqtt_free(mc->worker, ack.codes.data, pkt.nfilters);
 
     return rc;
+}
+
+
+/* the code of this filter in SUBACK, 3.9.3 */
+
+static ngx_uint_t
+ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
+    ngx_mqtt_filter_t *filter)
+{
+    uint32_t         id;
+    ngx_str_t        share;
+    ngx_uint_t       existed, options;
+    ngx_mqtt_sub_t  *sub;
+
+    if (ngx_mqtt_subscribe_check(mc, &filter->filter, &share) != NGX_OK) {
+        return NGX_MQTT_TOPIC_FILTER_INVALID;
+    }
+
+    if (mc->subscriber.nsubs >= (ngx_uint_t) mc->conf->max_subscriptions) {
+        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                      "client exceeded %ui subscriptions",
+                      mc->subscriber.nsubs);
+        return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
+    id = 0;
+    options = filter->options;
+
+    if (mc->version == NGX_MQTT_V5) {
+
+        if (ngx_mqtt_prop_is_set(&pkt->props, NGX_MQTT_PROP_SUBSCRIPTION_ID)) {
+            id = pkt->props.subscription_id;
+        }
+
+    } else {
+
+        /* there is no such choice before 5.0 */
+
+        options &= NGX_MQTT_SUB_QOS;
+    }
+
+    sub = ngx_mqtt_route_subscribe(mc->worker, &mc->subscriber,
+                                   &filter->filter, &share, options, id,
+                                   &existed);
+    if (sub == NULL) {
+        return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
+    return options & NGX_MQTT_SUB_QOS;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
+{
+    ngx_str_t  share;
+
+    if (ngx_mqtt_subscribe_check(mc, &filter->filter, &share) != NGX_OK) {
+        return NGX_MQTT_TOPIC_FILTER_INVALID;
+    }
+
+    if (ngx_mqtt_route_unsubscribe(mc->worker, &mc->subscriber,
+                                   &filter->filter, &share)
+        != NGX_OK)
+    {
+        return NGX_MQTT_NO_SUBSCRIPTION_EXISTED;
+    }
+
+    return NGX_MQTT_SUCCESS;
+}
+
+
+/*
+ * 4.7: takes a "$share/name/" prefix off.  A malformed filter has a code in
+ * 5.0; before, it is a violation of the protocol.
+ */
+
+static ngx_int_t
+ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc, ngx_str_t *filter,
+    ngx_str_t *share)
+{
+    if (ngx_mqtt_topic_filter_check(filter, share) == NGX_OK
+        && filter->len <= (size_t) mc->conf->max_topic_length
+        && ngx_mqtt_topic_levels(filter)
+           <= (ngx_uint_t) mc->conf->max_topic_levels)
+    {
+        return NGX_OK;
+    }
+
+    if (mc->version != NGX_MQTT_V5) {
+        (void) ngx_mqtt_client_error(mc, NGX_MQTT_TOPIC_FILTER_INVALID,
+                                     "client sent invalid topic filter");
+    }
+
+    return NGX_ERROR;
+}
+
+
+/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80 */
+
+static ngx_int_t
+ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    ngx_mqtt_suback_t *ack)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    type = (type == NGX_MQTT_SUBSCRIBE) ? NGX_MQTT_SUBACK : NGX_MQTT_UNSUBACK;
+
+    if (mc->version != NGX_MQTT_V5) {
+
+        for (i = 0; i < ack->codes.len; i++) {
+
+            if (ack->codes.data[i] > NGX_MQTT_UNSPECIFIED_ERROR) {
+                ack->codes.data[i] = NGX_MQTT_UNSPECIFIED_ERROR;
+            }
+        }
+    }
+
+    p = ngx_mqtt_client_room(mc, ngx_mqtt_suback_len(mc->version, type, ack));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_mqtt_write_suback(p, mc->version, type, ack);
+
+    return NGX_OK;
 }

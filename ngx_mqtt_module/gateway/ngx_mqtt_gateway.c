@@ -20,7 +20,7 @@
 #include "ngx_mqtt_session.h"
 
 
-static void ngx_mqtt_gateway_kafka_drained(ngx_mqtt_worker_t *w);
+static void ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w);
 
 
 ngx_int_t
@@ -37,6 +37,8 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
     gw->worker = w;
 
     if (ngx_mqtt_bus_start(w) != NGX_OK
+        || ngx_mqtt_directory_start(w) != NGX_OK
+        || ngx_mqtt_route_start(w) != NGX_OK
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK)
@@ -44,8 +46,10 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
+
     if (gw->kafka
-        && ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_kafka_drained) != NGX_OK)
+        && ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -75,6 +79,14 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_auth_stop(w);
     }
 
+    if (w->route) {
+        ngx_mqtt_route_stop(w);
+    }
+
+    if (w->directory) {
+        ngx_mqtt_directory_stop(w);
+    }
+
     if (w->bus) {
         ngx_mqtt_bus_stop(w);
     }
@@ -97,10 +109,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 }
 
 
-/* posted: the report that drained the queue may come from inside a produce */
+/* Kafka or the bus has room; posted, as it may be found inside of a send */
 
 static void
-ngx_mqtt_gateway_kafka_drained(ngx_mqtt_worker_t *w)
+ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w)
 {
     ngx_post_event(&w->resume_event, &ngx_posted_events);
 }

@@ -15,6 +15,7 @@
 
 #include "ngx_mqtt.h"
 #include "ngx_mqtt_msg.h"
+#include "ngx_mqtt_route.h"
 
 
 /*
@@ -42,11 +43,12 @@ void ngx_mqtt_drain_handler(ngx_event_t *ev);
  * at once.  NGX_BUSY: nothing was taken, the client has to wait for
  * hooks->resume.  NGX_ERROR: out of memory.  The op is taken with NGX_AGAIN
  * only; a QoS 0 message has none, and is dropped and counted rather than
- * answered with NGX_BUSY.  The message stays the caller's to unref.
+ * answered with NGX_BUSY.  The message stays the caller's to unref.  "from" is
+ * the sender as a subscriber, for No Local.
  */
 
 ngx_int_t ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+    ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op, ngx_uint_t *reason);
 
 
 /*

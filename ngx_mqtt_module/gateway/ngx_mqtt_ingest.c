@@ -26,42 +26,70 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
+static ngx_int_t ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m);
 static ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_map_entry_t *entry, ngx_str_t *sub,
     ngx_mqtt_op_t *op);
 
 
 ngx_int_t
-ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op,
-    ngx_uint_t *reason)
+ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op, ngx_uint_t *reason)
 {
     ngx_int_t              rc;
     ngx_str_t              sub;
+    ngx_mqtt_workers_t     workers;
     ngx_mqtt_map_entry_t  *entry;
-
-    entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
-
-    if (entry == NULL || !(entry->direction & NGX_MQTT_MAP_UPLINK)) {
-        ngx_mqtt_count(w, NGX_MQTT_STAT_messages_unmapped);
-
-        *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;
-        return NGX_OK;
-    }
-
-    rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub, op);
-
-    if (m->qos) {
-        return (rc == NGX_OK) ? NGX_AGAIN : rc;
-    }
-
-    if (rc == NGX_BUSY) {
-        ngx_mqtt_count(w, NGX_MQTT_STAT_messages_dropped);
-        rc = NGX_OK;
-    }
 
     *reason = NGX_MQTT_SUCCESS;
 
-    return rc;
+    rc = ngx_mqtt_route_prepare(w, m, &workers);
+
+    if (rc == NGX_BUSY) {
+        return ngx_mqtt_ingest_busy(w, m);
+    }
+
+    entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
+
+    if (entry && (entry->direction & NGX_MQTT_MAP_UPLINK)) {
+        rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub, op);
+
+        if (rc == NGX_BUSY) {
+            return ngx_mqtt_ingest_busy(w, m);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        (void) ngx_mqtt_route_publish(w, m, &workers, from);
+
+        return m->qos ? NGX_AGAIN : NGX_OK;
+    }
+
+    ngx_mqtt_count(w, NGX_MQTT_STAT_messages_unmapped);
+
+    if (ngx_mqtt_route_publish(w, m, &workers, from) != NGX_OK) {
+        *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;
+    }
+
+    return NGX_OK;
+}
+
+
+/* nothing was done with the message so far */
+
+static ngx_int_t
+ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
+{
+    if (m->qos) {
+        return NGX_BUSY;
+    }
+
+    ngx_mqtt_count(w, NGX_MQTT_STAT_messages_dropped);
+
+    return NGX_OK;
 }
 
 

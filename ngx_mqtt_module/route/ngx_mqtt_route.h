@@ -35,12 +35,12 @@ typedef struct ngx_mqtt_sub_s          ngx_mqtt_sub_t;
 
 /* what of a client the routes know: embedded in it */
 
-typedef struct {
+struct ngx_mqtt_subscriber_s {
     ngx_mqtt_sub_t           *subs;          /* linked by sub->next */
     ngx_uint_t                nsubs;
     uint64_t                  stamp;         /* of the message matched last */
     ngx_uint_t                delivery;      /* index in its deliveries */
-} ngx_mqtt_subscriber_t;
+};
 
 
 struct ngx_mqtt_sub_s {
@@ -85,25 +85,13 @@ typedef struct {
     ngx_mqtt_subscriber_t    *subscriber;
     ngx_uint_t                qos;           /* min(message, granted) */
     ngx_uint_t                retain;        /* Retain As Published */
-    ngx_uint_t                first_id;      /* in deliveries->ids */
-    ngx_uint_t                nids;
+    ngx_uint_t                ids;           /* the last one's index + 1 */
 } ngx_mqtt_delivery_t;
-
-
-/*
- * The message reaches the subscriber; called once per subscriber and message.
- * "ids" are the subscription identifiers.
- */
-
-typedef void (*ngx_mqtt_deliver_pt)(ngx_mqtt_subscriber_t *subscriber,
-    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
-    ngx_uint_t nids);
 
 
 /* worker life */
 
-ngx_int_t ngx_mqtt_route_start(ngx_mqtt_worker_t *w,
-    ngx_mqtt_deliver_pt deliver);
+ngx_int_t ngx_mqtt_route_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_route_stop(ngx_mqtt_worker_t *w);
 
 
@@ -124,17 +112,6 @@ ngx_int_t ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
 /* the client leaves */
 void ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
     ngx_mqtt_subscriber_t *subscriber);
-
-
-/*
- * To every subscriber of this node.  NGX_OK: at least one subscription
- * matched, also in another worker; NGX_DECLINED: none; NGX_BUSY: the way to
- * another worker is full, nothing was done.  "exclude" is the subscriber whose
- * No Local subscriptions do not count, or NULL.
- */
-
-ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_subscriber_t *exclude);
 
 
 /* ngx_mqtt_trie.c: the filters of a worker; NULL when out of memory */
@@ -172,6 +149,20 @@ void ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 /* 1 when a bit is set */
 ngx_uint_t ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
     ngx_mqtt_workers_t *workers);
+
+
+/*
+ * A message to the subscribers of this node, in two steps.  prepare() finds
+ * the other workers that have subscribers and returns NGX_BUSY when one of
+ * them can take no more.  publish() delivers: NGX_OK when a subscription
+ * matched, also in another worker, NGX_DECLINED when none did.  "exclude" is
+ * the subscriber whose No Local subscriptions do not count, or NULL.
+ */
+
+ngx_int_t ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_workers_t *workers);
+ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude);
 
 
 #endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */

@@ -58,7 +58,15 @@ static ngx_conf_num_bounds_t  ngx_stream_mqtt_inflight_bounds = {
 };
 
 static ngx_conf_num_bounds_t  ngx_stream_mqtt_levels_bounds = {
-    ngx_conf_check_num_bounds, 0, 65535
+    ngx_conf_check_num_bounds, 1, 1024
+};
+
+static ngx_conf_num_bounds_t  ngx_stream_mqtt_subscriptions_bounds = {
+    ngx_conf_check_num_bounds, 1, 1024
+};
+
+static ngx_conf_num_bounds_t  ngx_stream_mqtt_queued_bounds = {
+    ngx_conf_check_num_bounds, 1, 1000000
 };
 
 static ngx_conf_post_t  ngx_stream_mqtt_packet_size_post = {
@@ -118,6 +126,41 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_inflight),
       &ngx_stream_mqtt_inflight_bounds },
+
+    { ngx_string("mqtt_max_subscriptions"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.max_subscriptions),
+      &ngx_stream_mqtt_subscriptions_bounds },
+
+    { ngx_string("mqtt_send_window"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.send_window),
+      &ngx_stream_mqtt_receive_maximum_bounds },
+
+    { ngx_string("mqtt_max_queued"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.max_queued),
+      &ngx_stream_mqtt_queued_bounds },
+
+    { ngx_string("mqtt_max_queued_size"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.max_queued_size),
+      NULL },
+
+    { ngx_string("mqtt_output_buffer"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.output_buffer),
+      NULL },
 
     { ngx_string("mqtt_max_client_id"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
@@ -437,6 +480,11 @@ ngx_stream_mqtt_create_srv_conf(ngx_conf_t *cf)
     conf->client.receive_maximum = NGX_CONF_UNSET;
     conf->client.topic_alias_maximum = NGX_CONF_UNSET;
     conf->client.max_inflight = NGX_CONF_UNSET;
+    conf->client.max_subscriptions = NGX_CONF_UNSET;
+    conf->client.send_window = NGX_CONF_UNSET;
+    conf->client.max_queued = NGX_CONF_UNSET;
+    conf->client.max_queued_size = NGX_CONF_UNSET_SIZE;
+    conf->client.output_buffer = NGX_CONF_UNSET_SIZE;
     conf->client.max_client_id = NGX_CONF_UNSET;
     conf->client.max_topic_length = NGX_CONF_UNSET;
     conf->client.max_topic_levels = NGX_CONF_UNSET;
@@ -465,12 +513,22 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               prev->client.topic_alias_maximum, 10);
     ngx_conf_merge_value(conf->client.max_inflight,
                               prev->client.max_inflight, 1000);
+    ngx_conf_merge_value(conf->client.max_subscriptions,
+                              prev->client.max_subscriptions, 128);
+    ngx_conf_merge_value(conf->client.send_window,
+                              prev->client.send_window, 100);
+    ngx_conf_merge_value(conf->client.max_queued,
+                              prev->client.max_queued, 1000);
+    ngx_conf_merge_size_value(conf->client.max_queued_size,
+                              prev->client.max_queued_size, 4 * 1024 * 1024);
+    ngx_conf_merge_size_value(conf->client.output_buffer,
+                              prev->client.output_buffer, 1024 * 1024);
     ngx_conf_merge_value(conf->client.max_client_id,
                               prev->client.max_client_id, 65535);
     ngx_conf_merge_value(conf->client.max_topic_length,
                               prev->client.max_topic_length, 65535);
     ngx_conf_merge_value(conf->client.max_topic_levels,
-                              prev->client.max_topic_levels, 0);
+                              prev->client.max_topic_levels, 128);
     ngx_conf_merge_sec_value(conf->client.max_keepalive,
                               prev->client.max_keepalive, 0);
     ngx_conf_merge_sec_value(conf->client.max_session_expiry,

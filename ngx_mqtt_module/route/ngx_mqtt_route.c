@@ -1,0 +1,498 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Routes: subscribe, unsubscribe, publish; the invariants are in
+ * ngx_mqtt_route.h.
+ *
+ * A message that is published goes the same way in every worker: the filters
+ * that match are collected into one delivery per subscriber, then each is
+ * delivered.  Delivering only queues output and may mark clients for closing,
+ * so what was collected stays valid.
+ *
+ * Called from: client/, gateway/, bus frames.  One worker, no locks.
+ */
+
+
+#include "ngx_mqtt_route_int.h"
+
+
+static ngx_mqtt_sub_t *ngx_mqtt_route_find(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
+static ngx_mqtt_filter_node_t *ngx_mqtt_route_filter(ngx_mqtt_worker_t *w,
+    ngx_str_t *filter);
+static ngx_mqtt_share_t *ngx_mqtt_route_share(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, ngx_str_t *name);
+static void ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub);
+static void ngx_mqtt_route_prune(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node);
+static void ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, ngx_mqtt_share_t *share);
+static void ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node);
+static void ngx_mqtt_route_collect(ngx_mqtt_route_t *route,
+    ngx_mqtt_sub_t *sub);
+static ngx_mqtt_delivery_t *ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
+    ngx_mqtt_subscriber_t *subscriber);
+static void ngx_mqtt_route_deliver(ngx_mqtt_route_t *route);
+
+
+ngx_int_t
+ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
+{
+    ngx_mqtt_route_t  *route;
+
+    route = ngx_pcalloc(w->cycle->pool, sizeof(ngx_mqtt_route_t));
+    if (route == NULL) {
+        return NGX_ERROR;
+    }
+
+    route->worker = w;
+
+    if (ngx_array_init(&route->deliveries, w->cycle->pool, 64,
+                       sizeof(ngx_mqtt_delivery_t))
+        != NGX_OK
+        || ngx_array_init(&route->ids, w->cycle->pool, 64,
+                          sizeof(ngx_mqtt_route_id_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    w->route = route;
+
+    return ngx_mqtt_route_bus_init(w);
+}
+
+
+void
+ngx_mqtt_route_stop(ngx_mqtt_worker_t *w)
+{
+    ngx_mqtt_filters_free(w, &w->route->filters);
+    w->route = NULL;
+}
+
+
+ngx_mqtt_sub_t *
+ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share,
+    ngx_uint_t options, uint32_t id, ngx_uint_t *existed)
+{
+    ngx_mqtt_sub_t          *sub;
+    ngx_mqtt_share_t        *sh;
+    ngx_mqtt_filter_node_t  *node;
+
+    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+
+    if (sub) {
+        *existed = 1;
+
+        sub->options = (uint8_t) options;
+        sub->id = id;
+
+        return sub;
+    }
+
+    *existed = 0;
+
+    node = ngx_mqtt_route_filter(w, filter);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    sh = NULL;
+    sub = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_sub_t));
+
+    if (sub && share->len) {
+        sh = ngx_mqtt_route_share(w, node, share);
+    }
+
+    if (sub == NULL || (share->len && sh == NULL)) {
+        ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
+        ngx_mqtt_route_prune(w, node);
+        return NULL;
+    }
+
+    sub->subscriber = subscriber;
+    sub->filter = node;
+    sub->share = sh;
+    sub->options = (uint8_t) options;
+    sub->id = id;
+
+    ngx_queue_insert_tail(sh ? &sh->members : &node->subs, &sub->queue);
+
+    sub->next = subscriber->subs;
+    subscriber->subs = sub;
+    subscriber->nsubs++;
+
+    ngx_mqtt_count(w, NGX_MQTT_STAT_subscriptions);
+
+    return sub;
+}
+
+
+ngx_int_t
+ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share)
+{
+    ngx_mqtt_sub_t  *sub, **next;
+
+    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+
+    if (sub == NULL) {
+        return NGX_DECLINED;
+    }
+
+    for (next = &subscriber->subs; *next != sub; next = &(*next)->next) {
+        /* void */
+    }
+
+    *next = sub->next;
+    subscriber->nsubs--;
+
+    ngx_mqtt_route_remove(w, sub);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_mqtt_sub_t  *sub, *next;
+
+    for (sub = subscriber->subs; sub; sub = next) {
+        next = sub->next;
+        ngx_mqtt_route_remove(w, sub);
+    }
+
+    subscriber->subs = NULL;
+    subscriber->nsubs = 0;
+}
+
+
+/* a client has few subscriptions, a filter may have a million subscribers */
+
+static ngx_mqtt_sub_t *
+ngx_mqtt_route_find(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber,
+    ngx_str_t *filter, ngx_str_t *share)
+{
+    ngx_str_t       *key, *name;
+    ngx_mqtt_sub_t  *sub;
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+        key = &sub->filter->node.key;
+
+        if (key->len != filter->len
+            || ngx_memcmp(key->data, filter->data, filter->len) != 0)
+        {
+            continue;
+        }
+
+        if (sub->share == NULL) {
+
+            if (share->len == 0) {
+                return sub;
+            }
+
+            continue;
+        }
+
+        name = &sub->share->name;
+
+        if (name->len == share->len
+            && ngx_memcmp(name->data, share->data, share->len) == 0)
+        {
+            return sub;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* the filter, made and told to the node if it is new */
+
+static ngx_mqtt_filter_node_t *
+ngx_mqtt_route_filter(ngx_mqtt_worker_t *w, ngx_str_t *filter)
+{
+    ngx_mqtt_filters_t      *filters;
+    ngx_mqtt_filter_node_t  *node;
+
+    filters = &w->route->filters;
+
+    node = ngx_mqtt_filters_find(filters, filter);
+
+    if (node) {
+        return node;
+    }
+
+    node = ngx_mqtt_filters_add(w, filters, filter);
+
+    if (node && ngx_mqtt_directory_add(w, filter) != NGX_OK) {
+        ngx_mqtt_filters_remove(w, filters, node);
+        return NULL;
+    }
+
+    return node;
+}
+
+
+static ngx_mqtt_share_t *
+ngx_mqtt_route_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    ngx_str_t *name)
+{
+    ngx_mqtt_share_t  *share;
+
+    for (share = node->shares; share; share = share->next) {
+
+        if (share->name.len == name->len
+            && ngx_memcmp(share->name.data, name->data, name->len) == 0)
+        {
+            return share;
+        }
+    }
+
+    share = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_share_t) + name->len);
+    if (share == NULL) {
+        return NULL;
+    }
+
+    ngx_queue_init(&share->members);
+
+    share->name.len = name->len;
+    share->name.data = (u_char *) share + sizeof(ngx_mqtt_share_t);
+    ngx_memcpy(share->name.data, name->data, name->len);
+
+    share->next = node->shares;
+    node->shares = share;
+
+    return share;
+}
+
+
+static void
+ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub)
+{
+    ngx_queue_remove(&sub->queue);
+
+    if (sub->share) {
+        ngx_mqtt_route_prune_share(w, sub->filter, sub->share);
+    }
+
+    ngx_mqtt_route_prune(w, sub->filter);
+
+    ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
+    ngx_mqtt_count_sub(w, NGX_MQTT_STAT_subscriptions, 1);
+}
+
+
+static void
+ngx_mqtt_route_prune(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node)
+{
+    if (ngx_queue_empty(&node->subs) && node->shares == NULL) {
+        ngx_mqtt_directory_remove(w, &node->node.key);
+        ngx_mqtt_filters_remove(w, &w->route->filters, node);
+    }
+}
+
+
+static void
+ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    ngx_mqtt_share_t *share)
+{
+    ngx_mqtt_share_t  **next;
+
+    if (!ngx_queue_empty(&share->members)) {
+        return;
+    }
+
+    for (next = &node->shares; *next != share; next = &(*next)->next) {
+        /* void */
+    }
+
+    *next = share->next;
+
+    ngx_mqtt_free(w, share, sizeof(ngx_mqtt_share_t) + share->name.len);
+}
+
+
+ngx_int_t
+ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_workers_t *workers)
+{
+    if (!ngx_mqtt_directory_find(w, &m->topic, workers)) {
+        return NGX_OK;
+    }
+
+    return ngx_mqtt_route_check(w, workers);
+}
+
+
+ngx_int_t
+ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude)
+{
+    ngx_int_t  rc, local;
+
+    rc = ngx_mqtt_route_send(w, m, workers);
+    local = ngx_mqtt_route_local(w, m, exclude);
+
+    return (rc == NGX_OK || local == NGX_OK) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_mqtt_route_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude)
+{
+    ngx_mqtt_route_t  *route;
+
+    route = w->route;
+
+    route->msg = m;
+    route->exclude = exclude;
+    route->stamp++;
+    route->matches = 0;
+    route->deliveries.nelts = 0;
+    route->ids.nelts = 0;
+
+    ngx_mqtt_filters_match(&route->filters, &m->topic,
+                           ngx_mqtt_route_matched, route);
+
+    ngx_mqtt_route_deliver(route);
+
+    return route->matches ? NGX_OK : NGX_DECLINED;
+}
+
+
+static void
+ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
+{
+    ngx_mqtt_route_t *route = data;
+
+    ngx_queue_t       *q;
+    ngx_mqtt_share_t  *share;
+
+    for (q = ngx_queue_head(&node->subs);
+         q != ngx_queue_sentinel(&node->subs);
+         q = ngx_queue_next(q))
+    {
+        ngx_mqtt_route_collect(route,
+                               ngx_queue_data(q, ngx_mqtt_sub_t, queue));
+    }
+
+    for (share = node->shares; share; share = share->next) {
+
+        /* round robin */
+
+        q = ngx_queue_head(&share->members);
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&share->members, q);
+
+        ngx_mqtt_route_collect(route,
+                               ngx_queue_data(q, ngx_mqtt_sub_t, queue));
+    }
+}
+
+
+static void
+ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
+{
+    ngx_uint_t             qos;
+    ngx_mqtt_delivery_t   *dv;
+    ngx_mqtt_route_id_t   *id;
+
+    route->matches++;
+
+    if (sub->subscriber == route->exclude
+        && (sub->options & NGX_MQTT_SUB_NO_LOCAL))
+    {
+        return;
+    }
+
+    dv = ngx_mqtt_route_delivery(route, sub->subscriber);
+    if (dv == NULL) {
+        return;
+    }
+
+    qos = sub->options & NGX_MQTT_SUB_QOS;
+    qos = ngx_min(qos, route->msg->qos);
+
+    dv->qos = ngx_max(dv->qos, qos);
+
+    if (route->msg->retain
+        && (sub->options & NGX_MQTT_SUB_RETAIN_AS_PUBLISHED))
+    {
+        dv->retain = 1;
+    }
+
+    if (sub->id) {
+        id = ngx_array_push(&route->ids);
+        if (id == NULL) {
+            return;
+        }
+
+        id->id = sub->id;
+        id->next = dv->ids;
+        dv->ids = route->ids.nelts;
+    }
+}
+
+
+static ngx_mqtt_delivery_t *
+ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
+    ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_mqtt_delivery_t  *dv;
+
+    if (subscriber->stamp == route->stamp) {
+        dv = route->deliveries.elts;
+        return &dv[subscriber->delivery];
+    }
+
+    dv = ngx_array_push(&route->deliveries);
+    if (dv == NULL) {
+        return NULL;
+    }
+
+    dv->subscriber = subscriber;
+    dv->qos = 0;
+    dv->retain = 0;
+    dv->ids = 0;
+
+    subscriber->stamp = route->stamp;
+    subscriber->delivery = route->deliveries.nelts - 1;
+
+    return dv;
+}
+
+
+static void
+ngx_mqtt_route_deliver(ngx_mqtt_route_t *route)
+{
+    uint32_t              ids[NGX_MQTT_ROUTE_IDS];
+    ngx_uint_t            i, n, next;
+    ngx_mqtt_delivery_t  *dv;
+    ngx_mqtt_route_id_t  *id;
+
+    id = route->ids.elts;
+    dv = route->deliveries.elts;
+
+    for (i = 0; i < route->deliveries.nelts; i++) {
+        n = 0;
+
+        for (next = dv[i].ids;
+             next && n < NGX_MQTT_ROUTE_IDS;
+             next = id[next - 1].next)
+        {
+            ids[n++] = id[next - 1].id;
+        }
+
+        route->worker->hooks->deliver(dv[i].subscriber, route->msg, dv[i].qos,
+                                      dv[i].retain, ids, n);
+    }
+}
