@@ -90,7 +90,7 @@ for my $qos (1, 2) {
             return $n < EACH ? $n : EACH - 1;
         });
 
-    is(acked(@again), DEVICES * EACH, "QoS $qos: acknowledged after a restart");
+    is(acked(@again), DEVICES * EACH, "QoS $qos: acknowledged, restarted");
 
     my %seen = seen($qos);
     my @complete = grep { keys %$_ == EACH } values %seen;

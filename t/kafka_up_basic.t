@@ -84,7 +84,8 @@ my @cases = (
     { %f, name => 'every byte', payload => $bytes },
     { %f, name => 'empty is not null', payload => '' },
     { %f, name => 'larger than one read', payload => $large },
-    { %f, name => 'retain', retain => 1, more => [ [ mqttRetain => 'true' ] ] },
+    { %f, name => 'retain', retain => 1,
+      more => [ [ mqttRetain => 'true' ] ] },
 
     # properties of 5.0
 

@@ -60,7 +60,7 @@ for my $qos (1, 2) {
 
     my $in_order = grep { "@{ $_->acked }" eq join ' ', 0 .. EACH - 1 }
                    @clients;
-    is($in_order, DEVICES, "QoS $qos: acknowledged in the order of publishing");
+    is($in_order, DEVICES, "QoS $qos: acknowledged in publish order");
 
     my @records = $kafka->records($topic{$qos}, count => DEVICES * EACH);
     is(scalar @records, DEVICES * EACH, "QoS $qos: as many records");
