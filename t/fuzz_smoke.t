@@ -37,8 +37,8 @@ my $cc = $ENV{TEST_FUZZ_CC} || 'clang';
 my $seconds = $ENV{TEST_FUZZ_SECONDS} || 60;
 
 my @flags = qw/ -g -O1 -Wall -Wextra -Wpointer-arith -Wno-unused-parameter
-	-Werror -fno-sanitize-recover=all -fno-omit-frame-pointer
-	-DNGX_MQTT_STANDALONE=1 /;
+        -Werror -fno-sanitize-recover=all -fno-omit-frame-pointer
+        -DNGX_MQTT_STANDALONE=1 /;
 
 push @flags, '-fsanitize=fuzzer,address,undefined', '-It/unit', '-It/fuzz';
 push @flags, map { "-I$_" } grep { -d } glob('ngx_mqtt_module/*');
@@ -54,110 +54,110 @@ my $share = int($seconds / (@targets || 1)) || 1;
 make_path($build);
 
 foreach my $target (@targets) {
-	my $name = basename($target, '.c');
-	my $corpus = tempdir(CLEANUP => 1);
+        my $name = basename($target, '.c');
+        my $corpus = tempdir(CLEANUP => 1);
 
-	my $program = build($target, $name);
+        my $program = build($target, $name);
 
-	SKIP: {
-		# the failed build has been reported
-		skip "$name is not built", 3 if !defined $program;
+        SKIP: {
+                # the failed build has been reported
+                skip "$name is not built", 3 if !defined $program;
 
-		cmp_ok(seeds($name, $corpus), '>', 0, "$name: there are seeds");
-		fuzz($name, $program, $corpus);
-	}
+                cmp_ok(seeds($name, $corpus), '>', 0, "$name: there are seeds");
+                fuzz($name, $program, $corpus);
+        }
 }
 
 ###############################################################################
 
 sub build {
-	my ($target, $name) = @_;
+        my ($target, $name) = @_;
 
-	my $program = "$build/$name";
-	my @sources = map { "ngx_mqtt_module/$_" } sources($target);
+        my $program = "$build/$name";
+        my @sources = map { "ngx_mqtt_module/$_" } sources($target);
 
-	unlink $program;
+        unlink $program;
 
-	my ($out) = command($cc, @flags, $target, @sources, '-o', $program);
-	my $built = ok($? == 0 && -x $program, "$name: build");
+        my ($out) = command($cc, @flags, $target, @sources, '-o', $program);
+        my $built = ok($? == 0 && -x $program, "$name: build");
 
-	diag($out) if $out ne '';
+        diag($out) if $out ne '';
 
-	return $built ? $program : undef;
+        return $built ? $program : undef;
 }
 
 sub sources {
-	my ($target) = @_;
-	my @sources;
+        my ($target) = @_;
+        my @sources;
 
-	open my $f, '<', $target or die "cannot open $target: $!\n";
+        open my $f, '<', $target or die "cannot open $target: $!\n";
 
-	while (<$f>) {
-		push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
-	}
+        while (<$f>) {
+                push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
+        }
 
-	close $f;
+        close $f;
 
-	return @sources;
+        return @sources;
 }
 
 sub seeds {
-	my ($name, $corpus) = @_;
-	my $n = 0;
+        my ($name, $corpus) = @_;
+        my $n = 0;
 
-	foreach my $seed (glob("t/fuzz/corpus/$name/*")) {
-		copy($seed, $corpus) or die "cannot copy $seed: $!\n";
-		$n++;
-	}
+        foreach my $seed (glob("t/fuzz/corpus/$name/*")) {
+                copy($seed, $corpus) or die "cannot copy $seed: $!\n";
+                $n++;
+        }
 
-	return $n;
+        return $n;
 }
 
 sub fuzz {
-	my ($name, $program, $corpus) = @_;
+        my ($name, $program, $corpus) = @_;
 
-	my $prefix = "$build/$name-";
+        my $prefix = "$build/$name-";
 
-	unlink glob("$prefix*");
+        unlink glob("$prefix*");
 
-	$program = "./$program" if $program !~ m!^/!;
+        $program = "./$program" if $program !~ m!^/!;
 
-	my ($out) = command($program, "-max_total_time=$share", '-timeout=10',
-		'-print_final_stats=1', "-artifact_prefix=$prefix", $corpus);
+        my ($out) = command($program, "-max_total_time=$share", '-timeout=10',
+                '-print_final_stats=1', "-artifact_prefix=$prefix", $corpus);
 
-	my $status = $?;
-	my ($runs) = $out =~ /^stat::number_of_executed_units:\s*(\d+)/m;
+        my $status = $?;
+        my ($runs) = $out =~ /^stat::number_of_executed_units:\s*(\d+)/m;
 
-	is($status, 0, "$name: no crash in $share seconds")
-		or report($out, glob("$prefix*"));
+        is($status, 0, "$name: no crash in $share seconds")
+                or report($out, glob("$prefix*"));
 
-	cmp_ok($runs || 0, '>', 1000, "$name: it ran");
+        cmp_ok($runs || 0, '>', 1000, "$name: it ran");
 }
 
 sub report {
-	my ($out, @artifacts) = @_;
+        my ($out, @artifacts) = @_;
 
-	my @lines = grep { !/^#\d+\s+(NEW|REDUCE|pulse|RELOAD)/ }
-		split /\n/, $out;
+        my @lines = grep { !/^#\d+\s+(NEW|REDUCE|pulse|RELOAD)/ }
+                split /\n/, $out;
 
-	splice @lines, 0, @lines - 60 if @lines > 60;
+        splice @lines, 0, @lines - 60 if @lines > 60;
 
-	diag($_) foreach @lines;
+        diag($_) foreach @lines;
 
-	foreach my $file (@artifacts) {
-		open my $f, '<:raw', $file or next;
-		local $/;
-		diag("$file: " . unpack('H*', <$f>));
-		close $f;
-	}
+        foreach my $file (@artifacts) {
+                open my $f, '<:raw', $file or next;
+                local $/;
+                diag("$file: " . unpack('H*', <$f>));
+                close $f;
+        }
 }
 
 sub command {
-	my $cmd = join ' ', map { quotemeta } @_;
+        my $cmd = join ' ', map { quotemeta } @_;
 
-	my $out = qx/$cmd 2>&1/;
+        my $out = qx/$cmd 2>&1/;
 
-	return defined $out ? $out : '';
+        return defined $out ? $out : '';
 }
 
 ###############################################################################

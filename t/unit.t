@@ -32,8 +32,8 @@ my $build = $ENV{TEST_BUILD} || 'build/unit';
 my $cc = $ENV{TEST_CC} || 'cc';
 
 my @flags = qw/ -g -O1 -Wall -Wextra -Wpointer-arith -Wno-unused-parameter
-	-Werror -fno-sanitize-recover=all -fno-omit-frame-pointer
-	-DNGX_MQTT_STANDALONE=1 /;
+        -Werror -fno-sanitize-recover=all -fno-omit-frame-pointer
+        -DNGX_MQTT_STANDALONE=1 /;
 
 push @flags, '-fsanitize=address,undefined', '-It/unit';
 push @flags, map { "-I$_" } grep { -d } glob('ngx_mqtt_module/*');
@@ -50,88 +50,88 @@ ok(0, 'there are unit tests') if !@tests;
 make_path($build);
 
 foreach my $test (@tests) {
-	my $name = basename($test, '.c');
+        my $name = basename($test, '.c');
 
-	subtest $name => sub {
-		my $program = build($test, $name);
+        subtest $name => sub {
+                my $program = build($test, $name);
 
-		if (defined $program) {
-			run($program);
-		}
+                if (defined $program) {
+                        run($program);
+                }
 
-		done_testing();
-	};
+                done_testing();
+        };
 }
 
 ###############################################################################
 
 sub build {
-	my ($test, $name) = @_;
+        my ($test, $name) = @_;
 
-	my $program = "$build/$name";
-	my @sources = map { "ngx_mqtt_module/$_" } sources($test);
+        my $program = "$build/$name";
+        my @sources = map { "ngx_mqtt_module/$_" } sources($test);
 
-	unlink $program;
+        unlink $program;
 
-	my @cmd = ($cc, @flags, $test, @sources, '-o', $program);
-	my $out = qx/@{[join ' ', map { quotemeta } @cmd]} 2>&1/;
+        my @cmd = ($cc, @flags, $test, @sources, '-o', $program);
+        my $out = qx/@{[join ' ', map { quotemeta } @cmd]} 2>&1/;
 
-	my $built = ok($? == 0 && -x $program, 'build');
+        my $built = ok($? == 0 && -x $program, 'build');
 
-	diag($out) if $out ne '';
+        diag($out) if $out ne '';
 
-	return $built ? $program : undef;
+        return $built ? $program : undef;
 }
 
 sub sources {
-	my ($test) = @_;
-	my @sources;
+        my ($test) = @_;
+        my @sources;
 
-	open my $f, '<', $test or die "cannot open $test: $!\n";
+        open my $f, '<', $test or die "cannot open $test: $!\n";
 
-	while (<$f>) {
-		push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
-	}
+        while (<$f>) {
+                push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
+        }
 
-	close $f;
+        close $f;
 
-	return @sources;
+        return @sources;
 }
 
 sub run {
-	my ($program) = @_;
-	my ($seen, $planned, @other) = (0);
+        my ($program) = @_;
+        my ($seen, $planned, @other) = (0);
 
-	$program = "./$program" if $program !~ m!^/!;
+        $program = "./$program" if $program !~ m!^/!;
 
-	open my $f, '-|', quotemeta($program) . ' 2>&1'
-		or die "cannot run $program: $!\n";
+        open my $f, '-|', quotemeta($program) . ' 2>&1'
+                or die "cannot run $program: $!\n";
 
-	while (my $line = <$f>) {
-		chomp $line;
+        while (my $line = <$f>) {
+                chomp $line;
 
-		if ($line =~ /^(not )?ok \d+(?: - )?(.*)$/) {
-			$seen++;
-			ok(!$1, $2);
+                if ($line =~ /^(not )?ok \d+(?: - )?(.*)$/) {
+                        $seen++;
+                        ok(!$1, $2);
 
-		} elsif ($line =~ /^1\.\.(\d+)$/) {
-			$planned = $1;
+                } elsif ($line =~ /^1\.\.(\d+)$/) {
+                        $planned = $1;
 
-		} elsif ($line =~ /^# ?(.*)$/) {
-			diag($1);
+                } elsif ($line =~ /^# ?(.*)$/) {
+                        diag($1);
 
-		} else {
-			push @other, $line;
-		}
-	}
+                } else {
+                        push @other, $line;
+                }
+        }
 
-	close $f;
-	my $status = $?;
+        close $f;
+        my $status = $?;
 
-	diag(join "\n", @other) if @other;
+        diag(join "\n", @other) if @other;
 
-	is($planned, $seen, 'ran to its end');
-	is($status, 0, 'exited with 0');
+        is($planned, $seen, 'ran to its end');
+        is($status, 0, 'exited with 0');
 }
 
 ###############################################################################

@@ -37,7 +37,7 @@ uint32_t ngx_mqtt_hash_key(u_char *data, size_t len);
 
 ngx_mqtt_hash_node_t *ngx_mqtt_hash_find(ngx_mqtt_hash_t *h, ngx_str_t *key);
 
-/* node->key is set by the caller; NGX_ERROR only for want of the first table */
+/* node->key is set by the caller; NGX_ERROR: no memory for the first table */
 ngx_int_t ngx_mqtt_hash_insert(ngx_mqtt_hash_t *h, ngx_mqtt_hash_node_t *node);
 void ngx_mqtt_hash_remove(ngx_mqtt_hash_t *h, ngx_mqtt_hash_node_t *node);
 void ngx_mqtt_hash_free(ngx_mqtt_hash_t *h);

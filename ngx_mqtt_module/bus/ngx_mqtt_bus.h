@@ -60,7 +60,8 @@ void ngx_mqtt_bus_stop(ngx_mqtt_worker_t *w);
 
 void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
     ngx_mqtt_bus_frame_pt handler);
-void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler);
+void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus,
+    ngx_mqtt_bus_lost_pt handler);
 
 /* called when a peer that was found full has room again */
 void ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
@@ -69,9 +70,10 @@ void ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
 /*
  * Queues one frame made of the concatenated parts, to another worker or to
  * this one.  NGX_DECLINED: no such worker; NGX_BUSY: far more than
- * NGX_MQTT_BUS_QUEUE bytes wait for it already, nothing was queued; NGX_ERROR: out of memory, or the
- * parts are longer than NGX_MQTT_FRAME_MAX.  After NGX_OK the frame is
- * delivered, or on_lost tells that the peer is gone.
+ * NGX_MQTT_BUS_QUEUE bytes wait for it already, nothing was queued;
+ * NGX_ERROR: out of memory, or the parts are longer than NGX_MQTT_FRAME_MAX.
+ * After NGX_OK the frame is delivered, or on_lost tells that the peer is
+ * gone.
  */
 ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
     ngx_uint_t type, ngx_str_t *parts, ngx_uint_t nparts);

@@ -95,9 +95,11 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_redis_stop(w);
     }
 
-    /* the engines have posted what they gave up */
+    /* the engines have posted what they gave up, completions may post more */
 
-    ngx_mqtt_op_handler(&w->op_event);
+    while (!ngx_queue_empty(&w->ops_completed)) {
+        ngx_mqtt_op_handler(&w->op_event);
+    }
 
     if (w->sessions) {
         ngx_mqtt_session_stop(w);

@@ -536,7 +536,7 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->client.max_keepalive > 65535) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "mqtt_max_keepalive must not be over 65535 seconds");
+                           "mqtt_max_keepalive must not be over 65535s");
         return NGX_CONF_ERROR;
     }
 
