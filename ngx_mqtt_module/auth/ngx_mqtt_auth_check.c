@@ -9,9 +9,11 @@
  *
  * (1) A hash that is made to be slow is checked in a thread of nginx's default
  *     thread pool: 50 ms of bcrypt would stop every client of the worker.  At
- *     most NGX_MQTT_CHECK_RUNNING run at a time, so that reconnecting devices
- *     do not take the processor from connected ones, NGX_MQTT_CHECK_WAITING
- *     wait for their turn, and the rest is told that the server is busy.
+ *     most NGX_MQTT_CHECK_RUNNING run at a time, and no more than there are
+ *     processors, so that reconnecting devices do not starve connected ones
+ *     and a worker that has to end does not wait for long.
+ *     NGX_MQTT_CHECK_WAITING wait for their turn, and the rest is told that
+ *     the server is busy.
  * (2) A thread touches nothing but its check, which nobody frees meanwhile:
  *     an op that was orphaned does not end its check.
  * (3) A slow success is remembered for NGX_MQTT_CHECK_REMEMBER seconds under
@@ -58,6 +60,7 @@ struct ngx_mqtt_checks_s {
 
     ngx_queue_t                running;
     ngx_queue_t                waiting;
+    ngx_uint_t                 max_running;
     ngx_uint_t                 nrunning;
     ngx_uint_t                 nwaiting;
 };
@@ -170,6 +173,8 @@ ngx_mqtt_checks_create(ngx_mqtt_worker_t *w, void *pool, ngx_uint_t users)
 
     checks->worker = w;
     checks->thread_pool = pool;
+    checks->max_running = ngx_max(ngx_min(ngx_ncpu, NGX_MQTT_CHECK_RUNNING),
+                                  1);
 
     ngx_queue_init(&checks->running);
     ngx_queue_init(&checks->waiting);
@@ -405,7 +410,7 @@ ngx_mqtt_check_run(ngx_mqtt_checks_t *checks)
     ngx_queue_t       *q;
     ngx_mqtt_check_t  *check;
 
-    while (checks->nrunning < NGX_MQTT_CHECK_RUNNING && checks->nwaiting) {
+    while (checks->nrunning < checks->max_running && checks->nwaiting) {
 
         q = ngx_queue_head(&checks->waiting);
         check = ngx_queue_data(q, ngx_mqtt_check_t, queue);
