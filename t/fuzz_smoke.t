@@ -63,7 +63,8 @@ foreach my $target (@targets) {
                 # the failed build has been reported
                 skip "$name is not built", 3 if !defined $program;
 
-                cmp_ok(seeds($name, $corpus), '>', 0, "$name: there are seeds");
+                cmp_ok(seeds($name, $corpus), '>', 0,
+                        "$name: there are seeds");
                 fuzz($name, $program, $corpus);
         }
 }
@@ -93,7 +94,8 @@ sub sources {
         open my $f, '<', $target or die "cannot open $target: $!\n";
 
         while (<$f>) {
-                push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
+                push @sources, split ' ', $1
+                        if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
         }
 
         close $f;

@@ -90,7 +90,8 @@ sub sources {
         open my $f, '<', $test or die "cannot open $test: $!\n";
 
         while (<$f>) {
-                push @sources, split ' ', $1 if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
+                push @sources, split ' ', $1
+                        if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
         }
 
         close $f;
