@@ -22,6 +22,7 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
 
 
 /* frame types; the rooms above give them their meaning */
@@ -97,6 +98,21 @@ u_char *ngx_mqtt_frame_write_u64(u_char *p, uint64_t value);
 u_char *ngx_mqtt_frame_read_u64(u_char *p, u_char *end, uint64_t *value);
 u_char *ngx_mqtt_frame_write_str(u_char *p, ngx_str_t *value);
 u_char *ngx_mqtt_frame_read_str(u_char *p, u_char *end, ngx_str_t *value);
+
+
+/*
+ * A message as bytes (ngx_mqtt_frame_msg.c): the head alone, for a frame whose
+ * other parts are topic, payload, props and origin, or the whole.  Reading
+ * makes a new message; NULL: malformed, or out of memory.
+ */
+
+#define NGX_MQTT_FRAME_MSG_HEAD        (4 + 8 + 4 + 4 * 4)
+
+u_char *ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m);
+size_t ngx_mqtt_frame_msg_len(ngx_mqtt_msg_t *m);
+u_char *ngx_mqtt_frame_write_msg(u_char *p, ngx_mqtt_msg_t *m);
+ngx_mqtt_msg_t *ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w,
+    ngx_str_t *bytes);
 
 
 #endif /* _NGX_MQTT_BUS_H_INCLUDED_ */

@@ -14,9 +14,6 @@
  *     dies with the worker that gets the frame, and what is durable does not
  *     depend on a frame.
  *
- * A frame is { flags, received, expiry, four lengths, topic, payload,
- * properties, origin }.
- *
  * Called from: ngx_mqtt_route.c, bus frames.
  */
 
@@ -24,20 +21,10 @@
 #include "ngx_mqtt_route_int.h"
 
 
-#define NGX_MQTT_FRAME_HEAD      (4 + 8 + 4 + 4 * 4)
-
-#define NGX_MQTT_FRAME_QOS       0x03
-#define NGX_MQTT_FRAME_RETAIN    0x04
-#define NGX_MQTT_FRAME_CLEAN     0x08
-#define NGX_MQTT_FRAME_EXPIRY    0x10
-
-
 static ngx_uint_t ngx_mqtt_route_next_worker(ngx_mqtt_workers_t *workers,
     ngx_uint_t *slot);
-static u_char *ngx_mqtt_route_frame_head(u_char *p, ngx_mqtt_msg_t *m);
 static void ngx_mqtt_route_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body);
-static u_char *ngx_mqtt_route_take(u_char *p, size_t len, ngx_str_t *value);
 
 
 ngx_int_t
@@ -77,7 +64,7 @@ ngx_int_t
 ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers)
 {
-    u_char            head[NGX_MQTT_FRAME_HEAD];
+    u_char            head[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t         rc;
     ngx_str_t         parts[5];
     ngx_uint_t        slot;
@@ -94,7 +81,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     zone = ngx_mqtt_zone(w->gateway);
 
     parts[0].data = head;
-    parts[0].len = ngx_mqtt_route_frame_head(head, m) - head;
+    parts[0].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
     parts[1] = m->topic;
     parts[2] = m->payload;
     parts[3] = m->props;
@@ -141,106 +128,20 @@ ngx_mqtt_route_next_worker(ngx_mqtt_workers_t *workers, ngx_uint_t *slot)
 }
 
 
-static u_char *
-ngx_mqtt_route_frame_head(u_char *p, ngx_mqtt_msg_t *m)
-{
-    uint32_t  flags;
-
-    flags = m->qos;
-
-    if (m->retain) {
-        flags |= NGX_MQTT_FRAME_RETAIN;
-    }
-
-    if (m->clean) {
-        flags |= NGX_MQTT_FRAME_CLEAN;
-    }
-
-    if (m->has_expiry) {
-        flags |= NGX_MQTT_FRAME_EXPIRY;
-    }
-
-    p = ngx_mqtt_frame_write_u32(p, flags);
-    p = ngx_mqtt_frame_write_u64(p, m->received);
-    p = ngx_mqtt_frame_write_u32(p, m->expiry);
-    p = ngx_mqtt_frame_write_u32(p, (uint32_t) m->topic.len);
-    p = ngx_mqtt_frame_write_u32(p, (uint32_t) m->payload.len);
-    p = ngx_mqtt_frame_write_u32(p, (uint32_t) m->props.len);
-
-    return ngx_mqtt_frame_write_u32(p, (uint32_t) m->origin.len);
-}
-
-
 static void
 ngx_mqtt_route_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body)
 {
-    size_t           size;
-    u_char          *p, *end;
-    uint32_t         flags, expiry, len[4];
-    uint64_t         received;
-    ngx_uint_t       i;
     ngx_mqtt_msg_t  *m;
 
-    p = body->data;
-    end = p + body->len;
+    m = ngx_mqtt_frame_read_msg(w, body);
 
-    if (body->len < NGX_MQTT_FRAME_HEAD) {
-        goto malformed;
-    }
-
-    p = ngx_mqtt_frame_read_u32(p, end, &flags);
-    p = ngx_mqtt_frame_read_u64(p, end, &received);
-    p = ngx_mqtt_frame_read_u32(p, end, &expiry);
-
-    for (i = 0; i < 4; i++) {
-        p = ngx_mqtt_frame_read_u32(p, end, &len[i]);
-    }
-
-    size = (size_t) len[0] + len[1] + len[2] + len[3];
-
-    if (size != (size_t) (end - p)) {
-        goto malformed;
-    }
-
-    m = ngx_mqtt_msg_create(w, size);
     if (m == NULL) {
+        ngx_log_error(NGX_LOG_CRIT, w->log, 0, "PUBLISH frame was not read");
         return;
     }
-
-    ngx_memcpy(ngx_mqtt_msg_data(m), p, size);
-
-    p = ngx_mqtt_msg_data(m);
-
-    p = ngx_mqtt_route_take(p, len[0], &m->topic);
-    p = ngx_mqtt_route_take(p, len[1], &m->payload);
-    p = ngx_mqtt_route_take(p, len[2], &m->props);
-    (void) ngx_mqtt_route_take(p, len[3], &m->origin);
-
-    m->received = received;
-    m->expiry = expiry;
-    m->qos = flags & NGX_MQTT_FRAME_QOS;
-    m->retain = (flags & NGX_MQTT_FRAME_RETAIN) != 0;
-    m->clean = (flags & NGX_MQTT_FRAME_CLEAN) != 0;
-    m->has_expiry = (flags & NGX_MQTT_FRAME_EXPIRY) != 0;
 
     (void) ngx_mqtt_route_local(w, m, NULL);
 
     ngx_mqtt_msg_unref(m);
-
-    return;
-
-malformed:
-
-    ngx_log_error(NGX_LOG_ALERT, w->log, 0, "malformed PUBLISH frame");
-}
-
-
-static u_char *
-ngx_mqtt_route_take(u_char *p, size_t len, ngx_str_t *value)
-{
-    value->data = p;
-    value->len = len;
-
-    return p + len;
 }
