@@ -73,8 +73,9 @@ my @bad = (
     (map { [ "$server kafka_set $_ 1;", qr/Kafka property "$_" / ] }
         qw/ bootstrap.servers metadata.broker.list plugin.library.paths
             internal.termination.signal enabled_events log.queue
-            transactional.id delivery.report.only.error message.timeout.ms
-            delivery.timeout.ms retries message.send.max.retries
+            transactional.id enable.gapless.guarantee
+            delivery.report.only.error message.timeout.ms delivery.timeout.ms
+            retries message.send.max.retries
             queue.buffering.max.messages queue.buffering.max.kbytes /),
 
     # what librdkafka sees only when all is set, at the end of the block

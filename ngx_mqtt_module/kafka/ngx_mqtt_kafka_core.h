@@ -123,14 +123,18 @@ struct ngx_mqtt_kafka_s {
     size_t                     size;           /*   bytes of all */
 
     ngx_msec_t                 lost_time;
+    ngx_msec_t                 replace_time;
     ngx_uint_t                 batch_size;     /* 0: as configured */
 
     void                     (*on_drained)(ngx_mqtt_worker_t *w);
 
     unsigned                   full:1;         /* until it falls to half */
-    unsigned                   lost:1;         /* producer to be replaced */
-    unsigned                   shrunk:1;       /*   for a batch size */
     unsigned                   resend:1;       /* waiting ones may go */
+    unsigned                   lost:1;         /* producer to be replaced */
+    unsigned                   careful:1;      /* stops at a refused record */
+    unsigned                   shrunk:1;       /* batch_size is new */
+    unsigned                   partial:1;      /* more reports of an event, */
+    unsigned                   oversized:1;    /*   of a batch too large */
 };
 
 
@@ -191,6 +195,34 @@ ngx_int_t ngx_mqtt_kafka_refuse(ngx_mqtt_kafka_t *k,
 ngx_int_t ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k);
 void ngx_mqtt_kafka_producer_beat(ngx_mqtt_kafka_t *k);
 void ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k);
+
+ngx_int_t ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k);
+void ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k);
+
+
+/* ngx_mqtt_kafka_replace.c */
+
+#define NGX_MQTT_KAFKA_LEAST_AGE       5000
+
+/* handed to librdkafka and not reported yet */
+#define ngx_mqtt_kafka_sent(k)  ((k)->messages - (k)->waiting)
+
+#define ngx_mqtt_kafka_purge(h)                                               \
+    (void) rd_kafka_purge((h)->client, RD_KAFKA_PURGE_F_QUEUE                 \
+                                       |RD_KAFKA_PURGE_F_INFLIGHT             \
+                                       |RD_KAFKA_PURGE_F_NON_BLOCKING)
+
+/* the producer cannot go on; its batches are too large for a topic */
+void ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h);
+void ngx_mqtt_kafka_shrink(ngx_mqtt_kafka_t *k);
+
+/* 1 if what the producer says about a record is not to be believed */
+ngx_uint_t ngx_mqtt_kafka_doubtful(ngx_mqtt_kafka_t *k);
+
+void ngx_mqtt_kafka_relax(ngx_mqtt_kafka_t *k);
+
+/* the next step of a replacement, at the end of a turn */
+void ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k);
 
 
 #endif /* _NGX_MQTT_KAFKA_CORE_H_INCLUDED_ */

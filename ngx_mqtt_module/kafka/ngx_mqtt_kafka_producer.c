@@ -31,15 +31,6 @@
 
 #define NGX_MQTT_KAFKA_BATCH           1000
 
-/* a lost producer: time for its last reports, its least age */
-
-#define NGX_MQTT_KAFKA_LAST_REPORTS    5000
-#define NGX_MQTT_KAFKA_LEAST_AGE       5000
-
-/* batch.size of librdkafka when it is not configured */
-
-#define NGX_MQTT_KAFKA_BATCH_SIZE      1000000
-
 /* at the end of the worker */
 
 #define NGX_MQTT_KAFKA_STOP            200
@@ -59,25 +50,11 @@ static void ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k,
     ngx_mqtt_kafka_entry_t *e, rd_kafka_message_t *rkm);
 static void ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h);
 static void ngx_mqtt_kafka_resend(ngx_mqtt_kafka_t *k);
-static void ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h);
-static void ngx_mqtt_kafka_shrink(ngx_mqtt_kafka_t *k);
-static ngx_uint_t ngx_mqtt_kafka_batch_size(ngx_mqtt_kafka_t *k);
-static void ngx_mqtt_kafka_lose(ngx_mqtt_kafka_t *k);
-static void ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k);
-static ngx_int_t ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k);
-static void ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k);
 
-
-#define ngx_mqtt_kafka_sent(k)  ((k)->messages - (k)->waiting)
 
 #define ngx_mqtt_kafka_at_qos0_bound(k)                                       \
     ((k)->size >= (k)->conf->qos0_size                                        \
      || (k)->messages >= (k)->conf->qos0_messages)
-
-#define ngx_mqtt_kafka_purge(h)                                               \
-    (void) rd_kafka_purge((h)->client, RD_KAFKA_PURGE_F_QUEUE                 \
-                                       |RD_KAFKA_PURGE_F_INFLIGHT             \
-                                       |RD_KAFKA_PURGE_F_NON_BLOCKING)
 
 #define ngx_mqtt_kafka_at_half(k)                                             \
     ((k)->size <= (k)->conf->queue_size / 2                                   \
@@ -243,9 +220,13 @@ ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
 
     k = h->kafka;
 
-    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
-        && rd_kafka_event_message_count(event) > 1)
-    {
+    if (!k->partial) {
+        k->oversized = (rd_kafka_event_error(event)
+                        == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+                        && rd_kafka_event_message_count(event) > 1);
+    }
+
+    if (k->oversized) {
         ngx_mqtt_kafka_shrink(k);
     }
 
@@ -254,6 +235,7 @@ ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
         rkm = (rd_kafka_message_t *) rd_kafka_event_message_next(event);
 
         if (rkm == NULL) {
+            k->partial = 0;
             return NGX_OK;
         }
 
@@ -266,6 +248,8 @@ ngx_mqtt_kafka_reports(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
             ngx_mqtt_kafka_failed(k, e, rkm);
         }
     }
+
+    k->partial = 1;
 
     return NGX_AGAIN;
 }
@@ -294,7 +278,6 @@ static void
 ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e,
     rd_kafka_message_t *rkm)
 {
-    char       errstr[NGX_MQTT_KAFKA_ERRSTR];
     ngx_int_t  rc;
 
     if (rd_kafka_message_detach_headers(rkm, &e->headers)
@@ -307,11 +290,7 @@ ngx_mqtt_kafka_failed(ngx_mqtt_kafka_t *k, ngx_mqtt_kafka_entry_t *e,
                    "mqtt kafka record failed: topic %ui, error %d, status %d",
                    e->topic, rkm->err, rd_kafka_message_status(rkm));
 
-    /* whatever a lost producer says about a record may be its own fault */
-
-    if (k->lost
-        || rd_kafka_fatal_error(k->producer.client, errstr, sizeof(errstr)))
-    {
+    if (k->oversized || ngx_mqtt_kafka_doubtful(k)) {
         ngx_mqtt_kafka_wait(k, e);
         return;
     }
@@ -343,6 +322,10 @@ ngx_mqtt_kafka_turn(ngx_mqtt_kafka_handle_t *h)
 
     if (k->resend && !k->lost) {
         ngx_mqtt_kafka_resend(k);
+    }
+
+    if (k->careful && !k->lost && !k->waiting) {
+        ngx_mqtt_kafka_relax(k);
     }
 
     if (k->full && ngx_mqtt_kafka_at_half(k)) {
@@ -389,138 +372,6 @@ ngx_mqtt_kafka_resend(ngx_mqtt_kafka_t *k)
 }
 
 
-static void
-ngx_mqtt_kafka_fatal(ngx_mqtt_kafka_handle_t *h)
-{
-    char                  errstr[NGX_MQTT_KAFKA_ERRSTR];
-    ngx_mqtt_kafka_t     *k;
-    rd_kafka_resp_err_t   err;
-
-    k = h->kafka;
-
-    if (k->lost) {
-        return;
-    }
-
-    errstr[0] = '\0';
-    err = rd_kafka_fatal_error(h->client, errstr, sizeof(errstr));
-
-    ngx_log_error(NGX_LOG_ERR, k->log, 0,
-                  "Kafka producer of mqtt gateway \"%V\" is lost and will be "
-                  "replaced: %s: %s", &k->worker->gateway->name,
-                  rd_kafka_err2name(err), errstr);
-
-    ngx_mqtt_kafka_lose(k);
-}
-
-
-/*
- * A batch of several records was too large for the topic: that says nothing
- * about the records, they may each be small.  Only a new producer can be given
- * another batch.size.
- */
-
-static void
-ngx_mqtt_kafka_shrink(ngx_mqtt_kafka_t *k)
-{
-    if (k->lost) {
-        return;
-    }
-
-    if (k->batch_size == 0) {
-        k->batch_size = ngx_mqtt_kafka_batch_size(k);
-    }
-
-    /* k->size is no less than what any batch had */
-
-    k->batch_size = ngx_min(k->batch_size, k->size) / 2;
-    k->batch_size = ngx_max(k->batch_size, 1);
-    k->shrunk = 1;
-
-    ngx_log_error(NGX_LOG_WARN, k->log, 0,
-                  "Kafka of mqtt gateway \"%V\" refused a batch larger than "
-                  "max.message.bytes of its topic, batch.size becomes %ui",
-                  &k->worker->gateway->name, k->batch_size);
-
-    ngx_mqtt_kafka_lose(k);
-}
-
-
-static ngx_uint_t
-ngx_mqtt_kafka_batch_size(ngx_mqtt_kafka_t *k)
-{
-    char       value[NGX_INT_T_LEN + 1];
-    size_t     len;
-    ngx_int_t  n;
-
-    len = sizeof(value);
-
-    if (rd_kafka_conf_get(k->conf->properties, "batch.size", value, &len)
-        != RD_KAFKA_CONF_OK)
-    {
-        return NGX_MQTT_KAFKA_BATCH_SIZE;
-    }
-
-    n = ngx_atoi((u_char *) value, ngx_strlen(value));
-
-    return (n > 0) ? (ngx_uint_t) n : NGX_MQTT_KAFKA_BATCH_SIZE;
-}
-
-
-/* what was not sent yet comes back at once, reports for the rest follow */
-
-static void
-ngx_mqtt_kafka_lose(ngx_mqtt_kafka_t *k)
-{
-    k->lost = 1;
-    k->lost_time = ngx_current_msec;
-
-    (void) rd_kafka_purge(k->producer.client, RD_KAFKA_PURGE_F_QUEUE
-                                              |RD_KAFKA_PURGE_F_NON_BLOCKING);
-
-    ngx_post_event(k->producer.connection->read, &ngx_posted_next_events);
-}
-
-
-static void
-ngx_mqtt_kafka_replace(ngx_mqtt_kafka_t *k)
-{
-    ngx_mqtt_kafka_handle_t  *h;
-
-    h = &k->producer;
-
-    if (ngx_mqtt_kafka_sent(k)) {
-
-        if (ngx_current_msec - k->lost_time >= NGX_MQTT_KAFKA_LAST_REPORTS) {
-            ngx_mqtt_kafka_purge(h);
-        }
-
-        return;
-    }
-
-    if (!k->shrunk
-        && ngx_current_msec - h->opened < NGX_MQTT_KAFKA_LEAST_AGE)
-    {
-        return;
-    }
-
-    ngx_mqtt_kafka_producer_close(k);
-
-    if (ngx_mqtt_kafka_producer_open(k) != NGX_OK) {
-        return;
-    }
-
-    k->lost = 0;
-    k->shrunk = 0;
-    k->resend = 1;
-
-    ngx_log_error(NGX_LOG_NOTICE, k->log, 0,
-                  "Kafka producer of mqtt gateway \"%V\" is replaced, %ui "
-                  "record(s) are produced again", &k->worker->gateway->name,
-                  k->waiting);
-}
-
-
 ngx_int_t
 ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
 {
@@ -556,6 +407,8 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
         /* a key file that cannot be read, say: as if Kafka were down */
 
         k->lost = 1;
+        k->replace_time = ngx_current_msec + NGX_MQTT_KAFKA_LEAST_AGE;
+
         return NGX_OK;
     }
 
@@ -563,7 +416,7 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
 {
     u_char                    size[NGX_INT_T_LEN + 1];
@@ -581,6 +434,12 @@ ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
         ngx_sprintf(size, "%ui%Z", k->batch_size);
         (void) rd_kafka_conf_set(properties, "batch.size", (char *) size,
                                  NULL, 0);
+    }
+
+    if (k->careful) {
+        (void) rd_kafka_conf_set(properties, "max.in.flight", "1", NULL, 0);
+        (void) rd_kafka_conf_set(properties, "enable.gapless.guarantee",
+                                 "true", NULL, 0);
     }
 
     rc = ngx_mqtt_kafka_open(h, RD_KAFKA_PRODUCER, properties);
@@ -608,7 +467,7 @@ ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k)
 }
 
 
-static void
+void
 ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k)
 {
     ngx_uint_t  i;
@@ -665,6 +524,7 @@ ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k)
 
     if (h->client && ngx_mqtt_kafka_sent(k)) {
         k->lost = 1;
+        k->careful = 0;
 
         ngx_mqtt_kafka_purge(h);
 

@@ -96,6 +96,8 @@ static ngx_mqtt_kafka_property_t  ngx_mqtt_kafka_refused[] = {
     { "enabled_events", "belongs to the gateway" },
     { "log.queue", "belongs to the gateway" },
     { "transactional.id", "is not supported" },
+    { "enable.gapless.guarantee",
+      "would stop the producer at each refused record" },
     { "delivery.report.only.error",
       "would leave every publish unacknowledged" },
     { "message.timeout.ms",
