@@ -46,7 +46,7 @@ typedef struct {
     size_t                output_buffer;        /* bytes not sent */
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
-    ngx_int_t             max_topic_levels;
+    ngx_int_t             max_topic_levels;     /* 0: any number */
     time_t                max_keepalive;        /* 0: as the client asks */
     time_t                max_session_expiry;
 } ngx_mqtt_client_conf_t;

@@ -126,8 +126,9 @@ ngx_mqtt_publish_check(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
                                      "bytes", pkt->topic.len);
     }
 
-    if (ngx_mqtt_topic_levels(&pkt->topic)
-        > (ngx_uint_t) conf->max_topic_levels)
+    if (conf->max_topic_levels
+        && ngx_mqtt_topic_levels(&pkt->topic)
+           > (ngx_uint_t) conf->max_topic_levels)
     {
         return ngx_mqtt_client_error(mc, reason,
                                      "client sent topic of too many levels");

@@ -95,6 +95,12 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_TOPIC_FILTER_INVALID;
     }
 
+    if (ngx_mqtt_topic_has_wildcard(&filter->filter)
+        && ngx_mqtt_topic_levels(&filter->filter) > NGX_MQTT_TRIE_DEPTH)
+    {
+        return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
     if (mc->subscriber.nsubs >= (ngx_uint_t) mc->conf->max_subscriptions) {
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
                       "client exceeded %ui subscriptions",
@@ -160,8 +166,9 @@ ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc, ngx_str_t *filter,
 {
     if (ngx_mqtt_topic_filter_check(filter, share) == NGX_OK
         && filter->len <= (size_t) mc->conf->max_topic_length
-        && ngx_mqtt_topic_levels(filter)
-           <= (ngx_uint_t) mc->conf->max_topic_levels)
+        && (mc->conf->max_topic_levels == 0
+            || ngx_mqtt_topic_levels(filter)
+               <= (ngx_uint_t) mc->conf->max_topic_levels))
     {
         return NGX_OK;
     }

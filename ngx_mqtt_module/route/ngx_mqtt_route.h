@@ -33,6 +33,11 @@ typedef struct ngx_mqtt_trie_node_s    ngx_mqtt_trie_node_t;
 typedef struct ngx_mqtt_sub_s          ngx_mqtt_sub_t;
 
 
+/* levels of a filter with wildcards: matching recurses that deep */
+
+#define NGX_MQTT_TRIE_DEPTH  1024
+
+
 /* what of a client the routes know: embedded in it */
 
 struct ngx_mqtt_subscriber_s {

@@ -12,7 +12,7 @@
  * (2) "+" is a child of its own; "#" can only be the last level, so it is a
  *     child without children.
  * (3) The depth of the recursion is the number of levels of the deepest
- *     filter, which mqtt_max_topic_levels bounds.
+ *     filter with wildcards, at most NGX_MQTT_TRIE_DEPTH.
  *
  * Called from: route/.  One worker, no locks.
  */

@@ -58,7 +58,7 @@ static ngx_conf_num_bounds_t  ngx_stream_mqtt_inflight_bounds = {
 };
 
 static ngx_conf_num_bounds_t  ngx_stream_mqtt_levels_bounds = {
-    ngx_conf_check_num_bounds, 1, 1024
+    ngx_conf_check_num_bounds, 0, 65535
 };
 
 static ngx_conf_num_bounds_t  ngx_stream_mqtt_subscriptions_bounds = {
@@ -528,7 +528,7 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->client.max_topic_length,
                               prev->client.max_topic_length, 65535);
     ngx_conf_merge_value(conf->client.max_topic_levels,
-                              prev->client.max_topic_levels, 128);
+                              prev->client.max_topic_levels, 0);
     ngx_conf_merge_sec_value(conf->client.max_keepalive,
                               prev->client.max_keepalive, 0);
     ngx_conf_merge_sec_value(conf->client.max_session_expiry,
