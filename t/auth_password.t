@@ -228,16 +228,6 @@ sub reason {
 }
 
 
-sub duration {
-    my ($sub) = @_;
-
-    my $start = now();
-    $sub->();
-
-    return now() - $start;
-}
-
-
 sub conf {
     my (%gateways) = @_;
 

@@ -77,7 +77,8 @@ for my $topic ('a/b/c/d', '///') {
     for my $version (4, 5) {
         my $c = $t->client(version => $version);
         $c->publish($topic, 'x', qos => 0);
-        $c->expect_disconnect(0x90, "$version: \"$topic\" has too many levels");
+        $c->expect_disconnect(0x90,
+                              "$version: \"$topic\" has too many levels");
     }
 }
 

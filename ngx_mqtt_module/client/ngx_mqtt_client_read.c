@@ -32,6 +32,7 @@ typedef ngx_int_t (*ngx_mqtt_packet_pt)(ngx_mqtt_client_t *mc,
     ngx_mqtt_fixed_t *fx, u_char *p);
 
 
+static ngx_uint_t ngx_mqtt_client_has_left(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_client_recv(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_client_parse_kept(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_client_parse(ngx_mqtt_client_t *mc, u_char **pos,
@@ -94,6 +95,10 @@ ngx_mqtt_client_read(ngx_mqtt_client_t *mc)
 
             /* what is unread stays in the socket, rev->ready stays set */
 
+            if (ngx_mqtt_client_has_left(mc)) {
+                ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+            }
+
             return;
         }
 
@@ -126,6 +131,35 @@ ngx_mqtt_client_read(ngx_mqtt_client_t *mc)
     if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
     }
+}
+
+
+/*
+ * A client that closed its connection while its CONNECT is being handled and
+ * left nothing behind CONNECT: nobody waits for the rest of the work.
+ */
+
+static ngx_uint_t
+ngx_mqtt_client_has_left(ngx_mqtt_client_t *mc)
+{
+    u_char             byte;
+    ngx_connection_t  *c;
+
+    c = mc->connection;
+
+    if (mc->closing || mc->state != NGX_MQTT_CLIENT_CONNECTING
+        || mc->in.block || mc->head_len || !c->read->pending_eof)
+    {
+        return 0;
+    }
+
+#if (NGX_SSL)
+    if (c->ssl) {
+        return 0;
+    }
+#endif
+
+    return recv(c->fd, &byte, 1, MSG_PEEK) == 0;
 }
 
 

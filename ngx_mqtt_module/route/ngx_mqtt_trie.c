@@ -48,6 +48,8 @@ static ngx_mqtt_trie_node_t *ngx_mqtt_trie_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *parent, ngx_str_t *level);
 static void ngx_mqtt_trie_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *node);
+static void ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filters_t *filters);
 static void ngx_mqtt_trie_match(ngx_mqtt_trie_node_t *node, ngx_str_t rest,
     ngx_mqtt_trie_match_t *match);
 
@@ -145,6 +147,10 @@ ngx_mqtt_filters_remove(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
 
         ngx_mqtt_trie_prune(w, node->trie);
 
+        if (filters->nwildcards == 0) {
+            ngx_mqtt_trie_free_root(w, filters);
+        }
+
     } else {
         ngx_mqtt_hash_remove(&filters->exact, &node->node);
     }
@@ -179,11 +185,7 @@ void
 ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
 {
     if (filters->root) {
-        ngx_mqtt_trie_prune(w, filters->root);
-
-        ngx_mqtt_hash_free(&filters->root->children);
-        ngx_mqtt_free(w, filters->root, sizeof(ngx_mqtt_trie_node_t));
-        filters->root = NULL;
+        ngx_mqtt_trie_free_root(w, filters);
     }
 
     ngx_mqtt_hash_free(&filters->exact);
@@ -317,6 +319,18 @@ ngx_mqtt_trie_prune(ngx_mqtt_worker_t *w, ngx_mqtt_trie_node_t *node)
 
         node = parent;
     }
+}
+
+
+/* nothing hangs below it anymore */
+
+static void
+ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
+{
+    ngx_mqtt_hash_free(&filters->root->children);
+    ngx_mqtt_free(w, filters->root, sizeof(ngx_mqtt_trie_node_t));
+
+    filters->root = NULL;
 }
 
 
