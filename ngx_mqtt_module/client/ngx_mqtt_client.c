@@ -268,7 +268,6 @@ ngx_mqtt_client_connected(ngx_mqtt_client_t *mc)
 
     ngx_reusable_connection(c, 0);
     c->idle = 1;
-    c->log->action = NULL;
 
     if (mc->keep_alive) {
         ngx_add_timer(c->read, (ngx_msec_t) mc->keep_alive * 1500);

@@ -467,6 +467,8 @@ ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc, ngx_uint_t present)
 
     (void) ngx_mqtt_write_connack(p, mc->version, &pkt);
 
+    mc->connection->log->action = NULL;
+
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0, "client connected");
 
     ngx_mqtt_client_connected(mc);
