@@ -226,7 +226,9 @@ ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc)
 
     limit = (ngx_msec_t) mc->keep_alive * 1500;
 
-    if (mc->paused || mc->flow_blocked || mc->draining) {
+    if (mc->paused || mc->flow_blocked || mc->draining
+        || ngx_mqtt_client_out_full(mc))
+    {
 
         /* PINGREQ may be waiting unread in our own socket buffer */
 

@@ -233,6 +233,9 @@ ngx_mqtt_client_extra_t *ngx_mqtt_client_get_extra(ngx_mqtt_client_t *mc);
 
 #define ngx_mqtt_client_is(mc, v)  ((mc)->version == (v))
 
+#define ngx_mqtt_client_out_full(mc)                                          \
+    ((mc)->out_size > (mc)->conf->output_buffer)
+
 
 /* ngx_mqtt_client_read.c */
 

@@ -65,7 +65,7 @@ static void
 ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t retain, uint32_t *ids, ngx_uint_t nids)
 {
-    if (mc->out_size >= mc->conf->output_buffer
+    if (ngx_mqtt_client_out_full(mc)
         || ngx_mqtt_client_send_publish(mc, m,
                                         ngx_mqtt_publish_flags(0, 0, retain),
                                         0, ids, nids)

@@ -11,7 +11,8 @@
  *     piece.  A piece is freed as soon as it is sent.
  * (2) A client with output stands in w->dirty, which is flushed once, at the
  *     end of the turn of the event loop, or waits for the socket to become
- *     writable.
+ *     writable.  While mqtt_output_buffer is exceeded nothing more is read
+ *     from it: what it asks for it has to take.
  * (3) Pieces are gathered in the worker's write buffer, so that one turn
  *     makes one write and, on TLS, one record.  OpenSSL demands that a write
  *     it did not finish is repeated from the same address with the same bytes
@@ -178,9 +179,13 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
     size_t             size;
     u_char            *data;
     ssize_t            n;
+    ngx_uint_t         full, progress;
     ngx_connection_t  *c;
 
     c = mc->connection;
+
+    full = ngx_mqtt_client_out_full(mc);
+    progress = 0;
 
     while (mc->out && c->write->ready) {
         size = ngx_mqtt_client_gather(mc, &data);
@@ -196,6 +201,11 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
         }
 
         ngx_mqtt_client_sent(mc, n);
+        progress = 1;
+    }
+
+    if (full && !ngx_mqtt_client_out_full(mc)) {
+        ngx_mqtt_client_resume(mc);
     }
 
     if (mc->out == NULL) {
@@ -209,7 +219,9 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
 
     /* from the last progress on */
 
-    ngx_add_timer(c->write, mc->conf->send_timeout);
+    if (progress || !c->write->timer_set) {
+        ngx_add_timer(c->write, mc->conf->send_timeout);
+    }
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
         return NGX_ERROR;
