@@ -393,6 +393,8 @@ sub check_default {
     }
 
     $value = $enums->{$value} // number($value);
+    $value = $value ? 'on' : 'off'
+        if grep { $_ eq 'NGX_CONF_FLAG' } @{ $command->{flags} };
 
     my ($word) = $docs =~ /^$name (\S+?)(?: .*)?;$/;
 

@@ -40,6 +40,7 @@ typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
 typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
+typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
 typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 
@@ -143,6 +144,7 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_auth_t           *auth;
     ngx_mqtt_sessions_t       *sessions;
     ngx_mqtt_route_t          *route;
+    ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
 
     ngx_mqtt_hooks_t          *hooks;

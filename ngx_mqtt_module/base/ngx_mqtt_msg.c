@@ -45,3 +45,19 @@ ngx_mqtt_msg_unref(ngx_mqtt_msg_t *m)
 
     ngx_mqtt_free(m->worker, m, sizeof(ngx_mqtt_msg_t) + m->size);
 }
+
+
+ngx_uint_t
+ngx_mqtt_msg_expired(ngx_mqtt_msg_t *m)
+{
+    ngx_time_t  *tp;
+
+    if (!m->has_expiry) {
+        return 0;
+    }
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec
+           >= m->received + (uint64_t) m->expiry * 1000;
+}

@@ -53,5 +53,8 @@ ngx_mqtt_msg_t *ngx_mqtt_msg_create(ngx_mqtt_worker_t *w, size_t size);
 
 void ngx_mqtt_msg_unref(ngx_mqtt_msg_t *m);
 
+/* 3.3.2.3.3: 1 when the message may not be delivered anymore */
+ngx_uint_t ngx_mqtt_msg_expired(ngx_mqtt_msg_t *m);
+
 
 #endif /* _NGX_MQTT_MSG_H_INCLUDED_ */

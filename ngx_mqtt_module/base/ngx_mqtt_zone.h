@@ -34,7 +34,7 @@
 #define NGX_MQTT_COUNTERS(X)                                                  \
     X(connections, GAUGE, "open connections, also before CONNECT")            \
     X(clients, GAUGE, "clients whose CONNECT was accepted")                   \
-    X(clients_paused, GAUGE, "clients not read because Kafka is full")        \
+    X(clients_paused, GAUGE, "clients not read: Kafka or Redis is full")      \
     X(connects, COUNTER, "CONNECT packets accepted")                          \
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \
     X(connect_timeouts, COUNTER, "connections without CONNECT in time")       \
@@ -55,6 +55,9 @@
     X(messages_out, COUNTER, "publishes sent to clients")                     \
     X(messages_out_dropped, COUNTER, "messages a client could not be sent")   \
     X(slow_clients, COUNTER, "clients closed because they were too slow")     \
+    X(retained_stored, COUNTER, "retained messages stored in Redis")          \
+    X(retained_removed, COUNTER, "retained messages removed by clients")      \
+    X(retained_sent, COUNTER, "retained messages sent to new subscribers")    \
     X(messages_dropped, COUNTER, "QoS 0 messages dropped at a bound")         \
     X(messages_refused, COUNTER, "publishes refused for good")                \
     X(messages_unmapped, COUNTER, "publishes that no Kafka topic takes")      \

@@ -655,6 +655,7 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
                       mc->aliases_out * sizeof(ngx_str_t));
     }
 
+    ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));

@@ -44,6 +44,7 @@ typedef struct {
     ngx_int_t             max_queued;           /* messages behind that */
     size_t                max_queued_size;      /* bytes of them */
     size_t                output_buffer;        /* bytes not sent */
+    ngx_flag_t            retain;
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
     ngx_int_t             max_topic_levels;     /* 0: any number */
@@ -118,6 +119,11 @@ typedef struct {
 } ngx_mqtt_id_set_t;
 
 
+/* retained messages on their way to a client, ngx_mqtt_client_retain.c */
+
+typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
+
+
 /* what only few clients need */
 
 typedef struct {
@@ -126,6 +132,7 @@ typedef struct {
     ngx_uint_t            naliases_out;
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
+    ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
 } ngx_mqtt_client_extra_t;
 
 
@@ -303,7 +310,29 @@ void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
 
+/* 1 when a message would be sent at once, and QoS 0 not be dropped */
+ngx_uint_t ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos);
+
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_retain.c */
+
+/* the retained messages that a new subscription asks for; SUBSCRIBE options */
+ngx_int_t ngx_mqtt_client_retained_start(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter, ngx_uint_t options, uint32_t id);
+void ngx_mqtt_client_retained_cancel(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter);
+
+/* the two below only while mc->extra->retained is there: go on, if there is
+   room now; m is delivered live */
+void ngx_mqtt_client_retained_run(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_retained_live(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m);
+
+#define ngx_mqtt_client_has_retained(mc)                                      \
+    ((mc)->extra && (mc)->extra->retained && !(mc)->closing)
+
+void ngx_mqtt_client_retained_discard(ngx_mqtt_client_t *mc);
 
 
 /* ngx_mqtt_client_encode.c */
@@ -320,9 +349,6 @@ ngx_int_t ngx_mqtt_client_send_publish(ngx_mqtt_client_t *mc,
 /* flags of the fixed header, 3.3.1 */
 #define ngx_mqtt_publish_flags(dup, qos, retain)                              \
     ((dup) << 3 | (qos) << 1 | (retain))
-
-/* 3.3.2.3.3: 1 when the message may not be delivered anymore */
-ngx_uint_t ngx_mqtt_msg_expired(ngx_mqtt_msg_t *m);
 
 
 /* ngx_mqtt_window.c: sets of packet ids */

@@ -52,6 +52,10 @@ ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber, ngx_mqtt_msg_t *m,
         return;
     }
 
+    if (m->retain && ngx_mqtt_client_has_retained(mc)) {
+        ngx_mqtt_client_retained_live(mc, m);
+    }
+
     if (qos == 0) {
         ngx_mqtt_deliver_qos0(mc, m, retain, ids, nids);
 
@@ -127,6 +131,18 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_queue_insert_tail(&window->waiting, &ob->queue);
     window->nwaiting++;
     window->waiting_size += m->payload.len;
+}
+
+
+ngx_uint_t
+ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos)
+{
+    if (mc->out && mc->out_size >= mc->conf->output_buffer / 2) {
+        return 0;
+    }
+
+    return qos == 0
+           || (mc->extra->window.nwaiting == 0 && ngx_mqtt_window_room(mc));
 }
 
 
@@ -267,6 +283,10 @@ ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_outbound_free(mc, ob);
 
     ngx_mqtt_window_fill(mc);
+
+    if (ngx_mqtt_client_has_retained(mc)) {
+        ngx_mqtt_client_retained_run(mc);
+    }
 
     return mc->closing ? NGX_ERROR : NGX_OK;
 }

@@ -43,22 +43,6 @@ static u_char *ngx_mqtt_encode_props(u_char *p, ngx_mqtt_msg_t *m,
     ngx_mqtt_encode_t *en);
 
 
-ngx_uint_t
-ngx_mqtt_msg_expired(ngx_mqtt_msg_t *m)
-{
-    ngx_time_t  *tp;
-
-    if (!m->has_expiry) {
-        return 0;
-    }
-
-    tp = ngx_timeofday();
-
-    return (uint64_t) tp->sec * 1000 + tp->msec
-           >= m->received + (uint64_t) m->expiry * 1000;
-}
-
-
 ngx_int_t
 ngx_mqtt_client_send_publish(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t flags, uint16_t packet_id, uint32_t *ids, ngx_uint_t nids)

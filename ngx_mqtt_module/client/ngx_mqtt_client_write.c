@@ -214,6 +214,10 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
             ngx_del_timer(c->write);
         }
 
+        if (ngx_mqtt_client_has_retained(mc)) {
+            ngx_mqtt_client_retained_run(mc);
+        }
+
         return NGX_OK;
     }
 

@@ -145,6 +145,12 @@ ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
                                        NGX_MQTT_CLIENT_ID_NOT_VALID);
     }
 
+    if (pkt->has_will && pkt->will.retain && !conf->retain) {
+        ngx_log_error(NGX_LOG_INFO, log, 0, "client sent will with RETAIN");
+        return ngx_mqtt_connect_refuse(mc, pkt->version,
+                                       NGX_MQTT_RETAIN_NOT_SUPPORTED);
+    }
+
     if (ngx_exiting) {
         return ngx_mqtt_connect_refuse(mc, pkt->version,
                                        NGX_MQTT_SERVER_SHUTTING_DOWN);
@@ -494,6 +500,11 @@ ngx_mqtt_connect_props(ngx_mqtt_client_t *mc, ngx_mqtt_props_t *props)
     if (conf->topic_alias_maximum) {
         props->present |= ngx_mqtt_prop_bit(NGX_MQTT_PROP_TOPIC_ALIAS_MAXIMUM);
         props->topic_alias_maximum = (uint16_t) conf->topic_alias_maximum;
+    }
+
+    if (!conf->retain) {
+        props->present |= ngx_mqtt_prop_bit(NGX_MQTT_PROP_RETAIN_AVAILABLE);
+        props->retain_available = 0;
     }
 
     if (mc->keepalive_capped) {

@@ -102,6 +102,14 @@ ngx_mqtt_publish_check(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 
     conf = mc->conf;
 
+    if (pkt->retain && !conf->retain) {
+
+        /* [MQTT-3.2.2-14]; silence would be the only other answer to 3.1.1 */
+
+        return ngx_mqtt_client_error(mc, NGX_MQTT_RETAIN_NOT_SUPPORTED,
+                                     "client sent PUBLISH with RETAIN");
+    }
+
     if (mc->version == NGX_MQTT_V5) {
 
         if (ngx_mqtt_prop_is_set(&pkt->props, NGX_MQTT_PROP_SUBSCRIPTION_ID)) {

@@ -14,10 +14,13 @@
 
 
 #include "ngx_mqtt_client.h"
+#include "ngx_mqtt_retain.h"
 
 
 static ngx_uint_t ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc,
     ngx_mqtt_subscribe_t *pkt, ngx_mqtt_filter_t *filter);
+static ngx_uint_t ngx_mqtt_subscribe_wants_retained(ngx_mqtt_client_t *mc,
+    ngx_uint_t options, ngx_uint_t existed);
 static ngx_uint_t ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc,
     ngx_mqtt_filter_t *filter);
 static ngx_int_t ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc,
@@ -43,6 +46,13 @@ ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     {
         return ngx_mqtt_client_error(mc, pkt.reason, "client sent invalid %s",
                                      ngx_mqtt_packet_name(fx->type));
+    }
+
+    if (fx->type == NGX_MQTT_SUBSCRIBE && mc->conf->retain
+        && ngx_mqtt_retain_busy(mc->worker))
+    {
+        ngx_mqtt_client_pause(mc);
+        return NGX_BUSY;
     }
 
     ack.packet_id = pkt.packet_id;
@@ -131,7 +141,41 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
+    /* they come in a later turn: SUBACK is first */
+
+    if (share.len == 0
+        && ngx_mqtt_subscribe_wants_retained(mc, options, existed)
+        && ngx_mqtt_client_retained_start(mc, &filter->filter, options, id)
+           != NGX_OK)
+    {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+    }
+
     return options & NGX_MQTT_SUB_QOS;
+}
+
+
+/* Retain Handling, 3.8.3.1; none for shared subscriptions, 4.8.2 */
+
+static ngx_uint_t
+ngx_mqtt_subscribe_wants_retained(ngx_mqtt_client_t *mc, ngx_uint_t options,
+    ngx_uint_t existed)
+{
+    if (!mc->conf->retain) {
+        return 0;
+    }
+
+    switch ((options & NGX_MQTT_SUB_RETAIN_HANDLING) >> 4) {
+
+    case 0:
+        return 1;
+
+    case 1:
+        return !existed;
+
+    default:
+        return 0;
+    }
 }
 
 
@@ -149,6 +193,10 @@ ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
         != NGX_OK)
     {
         return NGX_MQTT_NO_SUBSCRIPTION_EXISTED;
+    }
+
+    if (share.len == 0) {
+        ngx_mqtt_client_retained_cancel(mc, &filter->filter);
     }
 
     return NGX_MQTT_SUCCESS;

@@ -17,6 +17,7 @@
 #include "ngx_mqtt_bus.h"
 #include "ngx_mqtt_kafka.h"
 #include "ngx_mqtt_redis.h"
+#include "ngx_mqtt_retain.h"
 #include "ngx_mqtt_session.h"
 
 
@@ -41,6 +42,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_route_start(w) != NGX_OK
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
+        || ngx_mqtt_retain_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK)
     {
         return NGX_ERROR;
@@ -99,6 +101,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 
     while (!ngx_queue_empty(&w->ops_completed)) {
         ngx_mqtt_op_handler(&w->op_event);
+    }
+
+    if (w->retain) {
+        ngx_mqtt_retain_stop(w);
     }
 
     if (w->sessions) {

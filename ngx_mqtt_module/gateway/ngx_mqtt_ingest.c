@@ -5,12 +5,17 @@
 
 
 /*
- * ingest(): the one entrance of messages that come from clients.
+ * ingest(): the one entrance of messages that come from clients:
+ *
+ *     check -> Kafka if mapped -> retained if asked -> route
  *
  * (1) A mapped message is acknowledged by Kafka's delivery report and by
  *     nothing else (promise G1).
- * (2) Nothing is taken while the producer is at its bound: the client waits,
- *     or its QoS 0 message is dropped and counted (promise G4).
+ * (2) Nothing is taken while the producer, or Redis for a retained message, is
+ *     at its bound: the client waits, or its QoS 0 message is dropped and
+ *     counted (promise G4).
+ * (3) A message that is mapped and retained is acknowledged after both; one
+ *     step alone takes the caller's op as it is.
  *
  * Called from: client/ for PUBLISH.
  */
@@ -19,6 +24,7 @@
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_kafka.h"
 #include "ngx_mqtt_map.h"
+#include "ngx_mqtt_retain.h"
 
 
 /* headers of a publish without MQTT 5 properties fit without allocation */
@@ -26,6 +32,27 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
+/* an op that two steps have to complete */
+
+#define NGX_MQTT_INGEST_STEPS    2
+
+typedef struct {
+    ngx_mqtt_op_t     *op;
+    ngx_mqtt_op_t     *steps[NGX_MQTT_INGEST_STEPS];
+    ngx_uint_t         pending;
+    ngx_int_t          rc;
+    ngx_uint_t         reason;       /* of the first that failed */
+} ngx_mqtt_ingest_t;
+
+
+static ngx_int_t ngx_mqtt_ingest_mapped(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_mqtt_map_entry_t *entry, ngx_str_t *sub,
+    ngx_mqtt_op_t *op);
+static ngx_mqtt_ingest_t *ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w,
+    ngx_mqtt_op_t *op);
+static void ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op);
+static void ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w,
+    ngx_mqtt_ingest_t *ig);
 static ngx_int_t ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m);
 static ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w,
@@ -46,14 +73,14 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     rc = ngx_mqtt_route_prepare(w, m, &workers);
 
-    if (rc == NGX_BUSY) {
+    if (rc == NGX_BUSY || (m->retain && ngx_mqtt_retain_busy(w))) {
         return ngx_mqtt_ingest_busy(w, m);
     }
 
     entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
 
     if (entry && (entry->direction & NGX_MQTT_MAP_UPLINK)) {
-        rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub, op);
+        rc = ngx_mqtt_ingest_mapped(w, m, entry, &sub, op);
 
         if (rc == NGX_BUSY) {
             return ngx_mqtt_ingest_busy(w, m);
@@ -70,11 +97,125 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     ngx_mqtt_count(w, NGX_MQTT_STAT_messages_unmapped);
 
+    if (m->retain) {
+        ngx_mqtt_retain_store(w, m, op);
+    }
+
     if (ngx_mqtt_route_publish(w, m, &workers, from) != NGX_OK) {
         *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;
     }
 
+    return (m->retain && op) ? NGX_AGAIN : NGX_OK;
+}
+
+
+/* to Kafka and, if asked, to Redis; as the engine returns it */
+
+static ngx_int_t
+ngx_mqtt_ingest_mapped(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_mqtt_op_t *op)
+{
+    ngx_int_t           rc;
+    ngx_mqtt_ingest_t  *ig;
+
+    if (!m->retain) {
+        return ngx_mqtt_ingest_kafka(w, m, entry, sub, op);
+    }
+
+    if (op == NULL) {
+        rc = ngx_mqtt_ingest_kafka(w, m, entry, sub, NULL);
+
+        if (rc == NGX_OK) {
+            ngx_mqtt_retain_store(w, m, NULL);
+        }
+
+        return rc;
+    }
+
+    ig = ngx_mqtt_ingest_split(w, op);
+    if (ig == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_mqtt_ingest_kafka(w, m, entry, sub, ig->steps[0]);
+
+    if (rc != NGX_OK) {
+        ngx_mqtt_ingest_cancel(w, ig);
+        return rc;
+    }
+
+    ngx_mqtt_retain_store(w, m, ig->steps[1]);
+
     return NGX_OK;
+}
+
+
+static ngx_mqtt_ingest_t *
+ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
+{
+    ngx_uint_t          i;
+    ngx_mqtt_ingest_t  *ig;
+
+    ig = ngx_mqtt_calloc(w, sizeof(ngx_mqtt_ingest_t));
+    if (ig == NULL) {
+        return NULL;
+    }
+
+    ig->op = op;
+    ig->rc = NGX_OK;
+    ig->reason = NGX_MQTT_SUCCESS;
+    ig->pending = NGX_MQTT_INGEST_STEPS;
+
+    for (i = 0; i < NGX_MQTT_INGEST_STEPS; i++) {
+        ig->steps[i] = ngx_mqtt_op_get(w, NULL, ngx_mqtt_ingest_step_done, ig);
+
+        if (ig->steps[i] == NULL) {
+            ngx_mqtt_ingest_cancel(w, ig);
+            return NULL;
+        }
+    }
+
+    return ig;
+}
+
+
+static void
+ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_ingest_t  *ig;
+
+    ig = op->data;
+
+    if (ig->rc == NGX_OK) {
+        ig->rc = op->rc;
+        ig->reason = op->reason;
+    }
+
+    if (--ig->pending) {
+        return;
+    }
+
+    ngx_mqtt_op_complete(ig->op, ig->rc, ig->reason, NULL);
+
+    ngx_mqtt_free(op->worker, ig, sizeof(ngx_mqtt_ingest_t));
+}
+
+
+/* none of the steps was started */
+
+static void
+ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w, ngx_mqtt_ingest_t *ig)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_MQTT_INGEST_STEPS; i++) {
+
+        if (ig->steps[i]) {
+            ngx_mqtt_op_cancel(ig->steps[i]);
+        }
+    }
+
+    ngx_mqtt_free(w, ig, sizeof(ngx_mqtt_ingest_t));
 }
 
 

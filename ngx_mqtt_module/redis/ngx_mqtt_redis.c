@@ -138,6 +138,19 @@ ngx_mqtt_redis_pending(ngx_mqtt_redis_t *r)
 }
 
 
+ngx_uint_t
+ngx_mqtt_redis_full(ngx_mqtt_redis_t *r)
+{
+    if (r->pending < r->conf->queue && r->size < NGX_MQTT_REDIS_QUEUE) {
+        return 0;
+    }
+
+    r->full = 1;
+
+    return 1;
+}
+
+
 void
 ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc, ngx_str_t *argv,
     ngx_uint_t flags, ngx_mqtt_op_t *op)
@@ -214,13 +227,22 @@ ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 
 /*
  * The worker may not exit while a command is pending, unless
- * worker_shutdown_timeout is over: without Redis that could be never.
+ * worker_shutdown_timeout is over: without Redis that could be never.  Who
+ * waits for room is told.
  */
 
 void
 ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r)
 {
     r->timer.cancelable = (r->pending == 0 || r->worker->drain_forced);
+
+    if (r->full
+        && r->pending <= r->conf->queue / 2
+        && r->size <= NGX_MQTT_REDIS_QUEUE / 2)
+    {
+        r->full = 0;
+        ngx_post_event(&r->worker->resume_event, &ngx_posted_events);
+    }
 
     if (r->pending
         && r->state == NGX_MQTT_REDIS_READY

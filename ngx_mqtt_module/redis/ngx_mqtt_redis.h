@@ -47,6 +47,8 @@ struct ngx_mqtt_redis_reply_s {
 
 #define NGX_MQTT_REDIS_WAIT            0x01
 
+#define NGX_MQTT_REDIS_QUEUE           (32 * 1024 * 1024)
+
 
 /* config time: the "redis" directive; returns NGX_CONF_OK or an error text */
 char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
@@ -62,6 +64,13 @@ void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
 
 /* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
+
+/*
+ * 1 while "queue" commands, or NGX_MQTT_REDIS_QUEUE bytes of them, have no
+ * reply yet: whoever can wait should, w->resume_event is posted when half of
+ * that is left.
+ */
+ngx_uint_t ngx_mqtt_redis_full(ngx_mqtt_redis_t *r);
 
 /*
  * Sends one command, argv[0 .. argc - 1], in the next flush of this turn.

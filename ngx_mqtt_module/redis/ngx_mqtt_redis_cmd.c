@@ -48,6 +48,8 @@ ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r, ngx_uint_t nhead,
 
     ngx_memzero(cmd, sizeof(ngx_mqtt_redis_cmd_t));
 
+    r->size += size;
+
     cmd->size = size;
     cmd->argc = nhead + argc;
     cmd->script = NGX_MQTT_LUA_MAX;
@@ -73,6 +75,8 @@ ngx_mqtt_redis_cmd_free(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
     if (cmd->eval) {
         r->evals[cmd->script]--;
     }
+
+    r->size -= cmd->size;
 
     ngx_mqtt_free(r->worker, cmd, sizeof(ngx_mqtt_redis_cmd_t) + cmd->size);
 }

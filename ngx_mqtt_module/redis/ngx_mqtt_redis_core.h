@@ -145,6 +145,7 @@ struct ngx_mqtt_redis_s {
     ngx_queue_t                queued;         /* to be sent, in order */
     ngx_queue_t                sent;           /* to be answered, in order */
     ngx_uint_t                 pending;        /* in both, but the login's */
+    size_t                     size;           /* of all commands */
     size_t                     offset;         /* sent of queued's head */
     uint32_t                   evals[NGX_MQTT_LUA_MAX + 1];
                                                /* EVALs in both queues */
@@ -161,6 +162,7 @@ struct ngx_mqtt_redis_s {
     unsigned                   quiet:1;        /* this attempt logs nothing */
     unsigned                   seen:1;         /* was ready at least once */
     unsigned                   warned:1;       /* of a full queue */
+    unsigned                   full:1;         /* somebody waits for room */
 };
 
 

@@ -137,6 +137,7 @@ ngx_mqtt_redis_script_retry(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
     ngx_memcpy(p, ngx_mqtt_redis_cmd_data(cmd) + cmd->tail, rest);
 
     r->evals[cmd->script]++;
+    r->size += size;
 
     ngx_mqtt_redis_requeue(r, eval);
     ngx_mqtt_redis_cmd_free(r, cmd);

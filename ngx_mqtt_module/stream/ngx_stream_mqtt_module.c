@@ -162,6 +162,13 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       offsetof(ngx_stream_mqtt_srv_conf_t, client.output_buffer),
       NULL },
 
+    { ngx_string("mqtt_retain"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.retain),
+      NULL },
+
     { ngx_string("mqtt_max_client_id"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -485,6 +492,7 @@ ngx_stream_mqtt_create_srv_conf(ngx_conf_t *cf)
     conf->client.max_queued = NGX_CONF_UNSET;
     conf->client.max_queued_size = NGX_CONF_UNSET_SIZE;
     conf->client.output_buffer = NGX_CONF_UNSET_SIZE;
+    conf->client.retain = NGX_CONF_UNSET;
     conf->client.max_client_id = NGX_CONF_UNSET;
     conf->client.max_topic_length = NGX_CONF_UNSET;
     conf->client.max_topic_levels = NGX_CONF_UNSET;
@@ -523,6 +531,7 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
                               prev->client.max_queued_size, 4 * 1024 * 1024);
     ngx_conf_merge_size_value(conf->client.output_buffer,
                               prev->client.output_buffer, 1024 * 1024);
+    ngx_conf_merge_value(conf->client.retain, prev->client.retain, 1);
     ngx_conf_merge_value(conf->client.max_client_id,
                               prev->client.max_client_id, 65535);
     ngx_conf_merge_value(conf->client.max_topic_length,
