@@ -73,6 +73,10 @@ ngx_mqtt_claim_init(ngx_mqtt_worker_t *w)
     ev->data = &w->ident;
     ev->log = w->log;
 
+    /* the drain waits for claims, a timer without any holds nobody, P20 */
+
+    ev->cancelable = 1;
+
     ngx_mqtt_bus_on_frame(w->bus, NGX_MQTT_FRAME_TAKEOVER,
                           ngx_mqtt_claim_takeover_frame);
     ngx_mqtt_bus_on_frame(w->bus, NGX_MQTT_FRAME_TAKEN,
