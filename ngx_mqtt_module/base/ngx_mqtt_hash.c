@@ -27,34 +27,13 @@ static uint64_t  ngx_mqtt_hash_seed;
 uint32_t
 ngx_mqtt_hash_key(u_char *data, size_t len)
 {
-    uint64_t  h, k;
-
     if (ngx_mqtt_hash_seed == 0) {
         ngx_mqtt_hash_seed = (uint64_t) ngx_random() << 32
                              ^ (uint64_t) ngx_random() << 8
                              ^ (uint64_t) ngx_pid ^ 1;
     }
 
-    h = ngx_mqtt_hash_seed ^ (len * 0x9e3779b97f4a7c15ULL);
-
-    while (len >= 8) {
-        ngx_memcpy(&k, data, 8);
-
-        h = (h ^ k) * 0xff51afd7ed558ccdULL;
-        h ^= h >> 32;
-
-        data += 8;
-        len -= 8;
-    }
-
-    k = 0;
-    ngx_memcpy(&k, data, len);
-
-    h = (h ^ k) * 0xc4ceb9fe1a85ec53ULL;
-    h ^= h >> 29;
-    h *= 0xff51afd7ed558ccdULL;
-
-    return (uint32_t) (h >> 32);
+    return ngx_mqtt_hash_seeded(ngx_mqtt_hash_seed, data, len);
 }
 
 

@@ -33,6 +33,35 @@ typedef struct {
 } ngx_mqtt_hash_t;
 
 
+static ngx_inline uint32_t
+ngx_mqtt_hash_seeded(uint64_t seed, u_char *data, size_t len)
+{
+    uint64_t  h, k;
+
+    h = seed ^ (len * 0x9e3779b97f4a7c15ULL);
+
+    while (len >= 8) {
+        ngx_memcpy(&k, data, 8);
+
+        h = (h ^ k) * 0xff51afd7ed558ccdULL;
+        h ^= h >> 32;
+
+        data += 8;
+        len -= 8;
+    }
+
+    k = 0;
+    ngx_memcpy(&k, data, len);
+
+    h = (h ^ k) * 0xc4ceb9fe1a85ec53ULL;
+    h ^= h >> 29;
+    h *= 0xff51afd7ed558ccdULL;
+
+    return (uint32_t) (h >> 32);
+}
+
+
+/* with a seed of this process */
 uint32_t ngx_mqtt_hash_key(u_char *data, size_t len);
 
 ngx_mqtt_hash_node_t *ngx_mqtt_hash_find(ngx_mqtt_hash_t *h, ngx_str_t *key);

@@ -19,12 +19,19 @@
 #define NGX_MQTT_ZONE_MIN                                                     \
     (sizeof(ngx_mqtt_zone_t) + 32 * ngx_pagesize)
 
+/* one page of so many stays free in the slab pool */
+
+#define NGX_MQTT_ZONE_SPARE  16
+
 #define NGX_MQTT_ZONE_MAGIC                                                   \
     (NGX_MQTT_ZONE_LAYOUT << 24 | sizeof(ngx_mqtt_zone_t))
 
 
 static ngx_int_t ngx_mqtt_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_int_t ngx_mqtt_zone_init_directory(ngx_slab_pool_t *sp,
+    ngx_mqtt_zone_t *zone);
 static uint64_t ngx_mqtt_zone_random(ngx_log_t *log);
+static ngx_uint_t ngx_mqtt_zone_find_slot(ngx_mqtt_zone_t *zone);
 static void ngx_mqtt_zone_free_slot(ngx_mqtt_zone_t *zone,
     ngx_mqtt_zone_slot_t *slot);
 
@@ -112,8 +119,39 @@ ngx_mqtt_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     zone->layout = NGX_MQTT_ZONE_MAGIC;
     zone->node_id = ngx_mqtt_zone_random(shm_zone->shm.log);
+    zone->seed = ngx_mqtt_zone_random(shm_zone->shm.log);
+
+    if (ngx_mqtt_zone_init_directory(sp, zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     sp->data = zone;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The directory gets most of what is left, in one piece.  It manages its
+ * memory by itself, because a worker that is killed inside of the slab
+ * allocator would leave nothing that could be repaired.
+ */
+
+static ngx_int_t
+ngx_mqtt_zone_init_directory(ngx_slab_pool_t *sp, ngx_mqtt_zone_t *zone)
+{
+    size_t  size;
+
+    size = (sp->pfree - sp->pfree / NGX_MQTT_ZONE_SPARE) * ngx_pagesize;
+
+    zone->directory = ngx_slab_alloc(sp, size);
+    if (zone->directory == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->directory_size = size;
+
+    ngx_memzero(zone->directory, ngx_pagesize);
 
     return NGX_OK;
 }
@@ -159,7 +197,7 @@ ngx_mqtt_zone_random(ngx_log_t *log)
 ngx_int_t
 ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
 {
-    ngx_uint_t             i, found;
+    ngx_uint_t             found;
     ngx_slab_pool_t       *sp;
     ngx_mqtt_zone_t       *zone;
     ngx_mqtt_zone_slot_t  *slot;
@@ -167,20 +205,9 @@ ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
     zone = ngx_mqtt_zone(w->gateway);
     sp = (ngx_slab_pool_t *) w->gateway->shm_zone->shm.addr;
 
-    found = NGX_MQTT_ZONE_SLOTS;
-
     ngx_shmtx_lock(&sp->mutex);
 
-    for (i = 0; i < NGX_MQTT_ZONE_SLOTS; i++) {
-        slot = &zone->slots[i];
-
-        if (slot->generation == 0
-            || (kill(slot->pid, 0) == -1 && ngx_errno == NGX_ESRCH))
-        {
-            found = i;
-            break;
-        }
-    }
+    found = ngx_mqtt_zone_find_slot(zone);
 
     if (found == NGX_MQTT_ZONE_SLOTS) {
         ngx_shmtx_unlock(&sp->mutex);
@@ -215,6 +242,38 @@ ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
     ngx_shmtx_unlock(&sp->mutex);
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_zone_find_slot(ngx_mqtt_zone_t *zone)
+{
+    ngx_uint_t             i, found;
+    ngx_mqtt_zone_slot_t  *slot;
+
+    found = NGX_MQTT_ZONE_SLOTS;
+
+    for (i = 0; i < NGX_MQTT_ZONE_SLOTS; i++) {
+        slot = &zone->slots[i];
+
+        if (slot->generation
+            && kill(slot->pid, 0) == -1 && ngx_errno == NGX_ESRCH)
+        {
+            ngx_mqtt_zone_free_slot(zone, slot);
+        }
+
+        if (slot->generation) {
+            continue;
+        }
+
+        if (found == NGX_MQTT_ZONE_SLOTS
+            || (zone->slots[found].directory && !slot->directory))
+        {
+            found = i;
+        }
+    }
+
+    return found;
 }
 
 

@@ -21,7 +21,7 @@
 #define _NGX_MQTT_ZONE_H_INCLUDED_
 
 
-#define NGX_MQTT_ZONE_LAYOUT           1
+#define NGX_MQTT_ZONE_LAYOUT           2
 #define NGX_MQTT_ZONE_SLOTS            256
 
 
@@ -52,6 +52,8 @@
     X(messages_in_qos1, COUNTER, "QoS 1 publishes received")                  \
     X(messages_in_qos2, COUNTER, "QoS 2 publishes received")                  \
     X(subscriptions, GAUGE, "subscriptions of connected clients")             \
+    X(directory_filters, GAUGE, "filters that other workers know of")         \
+    X(directory_full, COUNTER, "subscriptions refused, the zone is full")     \
     X(messages_out, COUNTER, "publishes sent to clients")                     \
     X(messages_out_dropped, COUNTER, "messages a client could not be sent")   \
     X(slow_clients, COUNTER, "clients closed because they were too slow")     \
@@ -108,6 +110,7 @@ typedef struct {
     ngx_pid_t            pid;
     ngx_uint_t           worker;        /* ngx_worker, for people */
     ngx_uint_t           exiting;
+    ngx_uint_t           directory;     /* not 0: filters in the directory */
     ngx_atomic_t         counters[NGX_MQTT_STATS];
 } ngx_mqtt_zone_slot_t;
 
@@ -116,6 +119,9 @@ typedef struct {
     ngx_uint_t            layout;       /* NGX_MQTT_ZONE_LAYOUT and sizes */
     uint64_t              node_id;      /* random, made with the zone (P29) */
     uint64_t              generations;  /* the last one given out */
+    uint64_t              seed;         /* random, of hashes in the zone */
+    void                 *directory;    /* of route/; zeros at first */
+    size_t                directory_size;
     ngx_uint_t            nslots;       /* slots ever used */
     ngx_atomic_t          retired[NGX_MQTT_STATS];
     ngx_mqtt_zone_slot_t  slots[NGX_MQTT_ZONE_SLOTS];
@@ -126,7 +132,10 @@ typedef struct {
 ngx_shm_zone_t *ngx_mqtt_zone_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
     size_t size);
 
-/* takes a free slot, or one whose worker is gone */
+/*
+ * Takes a free slot, after the slots of those that are gone were freed; one
+ * that is still in the directory only if there is no other.
+ */
 ngx_int_t ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w);
 void ngx_mqtt_zone_detach(ngx_mqtt_worker_t *w);
 

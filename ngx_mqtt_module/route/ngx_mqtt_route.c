@@ -20,6 +20,8 @@
 #include "ngx_mqtt_route_int.h"
 
 
+static void ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
+    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
 static ngx_mqtt_sub_t *ngx_mqtt_route_find(ngx_mqtt_worker_t *w,
     ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
 static ngx_mqtt_filter_node_t *ngx_mqtt_route_filter(ngx_mqtt_worker_t *w,
@@ -63,6 +65,8 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
 
     w->route = route;
 
+    ngx_mqtt_directory_on_rebuild(w, ngx_mqtt_route_each);
+
     return ngx_mqtt_route_bus_init(w);
 }
 
@@ -72,6 +76,14 @@ ngx_mqtt_route_stop(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_filters_free(w, &w->route->filters);
     w->route = NULL;
+}
+
+
+static void
+ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
+    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+{
+    ngx_mqtt_filters_each(w, &w->route->filters, add);
 }
 
 

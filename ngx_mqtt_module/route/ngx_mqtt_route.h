@@ -129,15 +129,20 @@ void ngx_mqtt_filters_remove(ngx_mqtt_worker_t *w,
     ngx_mqtt_filters_t *filters, ngx_mqtt_filter_node_t *node);
 void ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
     void (*matched)(void *data, ngx_mqtt_filter_node_t *node), void *data);
+void ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
+    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
 void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 
 
 /*
  * ngx_mqtt_directory.c: filters of all workers of the node, in the zone.
  *
- * add() and remove() count: a worker adds a filter when its first
- * subscription appears and removes it with the last.  find() sets in
- * "workers" the slots, other than our own, that have a filter that matches.
+ * A worker adds a filter when its first subscription appears and removes it
+ * with the last; NGX_ERROR when the zone is full.  find() sets in "workers"
+ * the slots, other than our own, that have a filter that matches, and returns
+ * 1 when there is one.  A slot may be found without need: its worker has just
+ * died, or adds its filters again after somebody was killed in the middle of
+ * a change; then "each" is called and has to call "add" for all of them.
  */
 
 #define NGX_MQTT_WORKERS_WORDS  (NGX_MQTT_ZONE_SLOTS / 64)
@@ -146,14 +151,21 @@ typedef struct {
     uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
 } ngx_mqtt_workers_t;
 
+typedef void (*ngx_mqtt_directory_each_pt)(ngx_mqtt_worker_t *w,
+    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
+
 ngx_int_t ngx_mqtt_directory_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_directory_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_directory_on_rebuild(ngx_mqtt_worker_t *w,
+    ngx_mqtt_directory_each_pt each);
 ngx_int_t ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 void ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter);
-
-/* 1 when a bit is set */
 ngx_uint_t ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
     ngx_mqtt_workers_t *workers);
+
+/* a worker is dead: also ngx_mqtt_zone_bury(), if nobody has done it yet */
+void ngx_mqtt_directory_bury(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
 
 
 /*

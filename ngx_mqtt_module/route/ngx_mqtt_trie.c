@@ -50,6 +50,9 @@ static void ngx_mqtt_trie_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *node);
 static void ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w,
     ngx_mqtt_filters_t *filters);
+static void ngx_mqtt_trie_each(ngx_mqtt_worker_t *w,
+    ngx_mqtt_trie_node_t *node,
+    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
 static void ngx_mqtt_trie_match(ngx_mqtt_trie_node_t *node, ngx_str_t rest,
     ngx_mqtt_trie_match_t *match);
 
@@ -177,6 +180,26 @@ ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
         match.data = data;
 
         ngx_mqtt_trie_match(filters->root, *topic, &match);
+    }
+}
+
+
+void
+ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
+    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+{
+    ngx_uint_t             i;
+    ngx_mqtt_hash_node_t  *node;
+
+    for (i = 0; i < filters->exact.size; i++) {
+
+        for (node = filters->exact.buckets[i]; node; node = node->next) {
+            each(w, &node->key);
+        }
+    }
+
+    if (filters->root) {
+        ngx_mqtt_trie_each(w, filters->root, each);
     }
 }
 
@@ -331,6 +354,35 @@ ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
     ngx_mqtt_free(w, filters->root, sizeof(ngx_mqtt_trie_node_t));
 
     filters->root = NULL;
+}
+
+
+static void
+ngx_mqtt_trie_each(ngx_mqtt_worker_t *w, ngx_mqtt_trie_node_t *node,
+    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+{
+    ngx_uint_t             i;
+    ngx_mqtt_hash_node_t  *child;
+
+    if (node->filter) {
+        each(w, &node->filter->node.key);
+    }
+
+    if (node->plus) {
+        ngx_mqtt_trie_each(w, node->plus, each);
+    }
+
+    if (node->hash) {
+        ngx_mqtt_trie_each(w, node->hash, each);
+    }
+
+    for (i = 0; i < node->children.size; i++) {
+
+        for (child = node->children.buckets[i]; child; child = child->next) {
+            ngx_mqtt_trie_each(w, ngx_queue_data(child, ngx_mqtt_trie_node_t,
+                                                 node), each);
+        }
+    }
 }
 
 

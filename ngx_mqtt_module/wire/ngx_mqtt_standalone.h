@@ -77,6 +77,8 @@ typedef struct {
 #define ngx_max(val1, val2) ((val1 < val2) ? (val2) : (val1))
 #define ngx_min(val1, val2) ((val1 > val2) ? (val2) : (val1))
 
+#define ngx_align(d, a)     (((d) + (a - 1)) & ~(a - 1))
+
 
 #define ngx_memzero(buf, n)       (void) memset(buf, 0, n)
 #define ngx_memset(buf, c, n)     (void) memset(buf, c, n)
