@@ -15,7 +15,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 18;
+use Test::More tests => 21;
 
 use constant { DEVICES => 20, EACH => 200 };
 
@@ -31,10 +31,29 @@ my %conf = (kafka => 1, workers => 2, gateway => "topic reload kafka=$topic;");
 $t->write_conf(%conf);
 $t->run;
 
+# nobody waits for these but the worker
+
+$kafka->pause;
+
+my $c = $t->client(client_id => 'left');
+$c->publish('reload', $_, qos => $_ % 2) for 0 .. 9;
+$c->disconnect;
+
+ok(wait_for { $t->total('clients') == 0 }, 'a client has left');
+ok($t->reload && old_begin(1), 'the old worker waits for its records');
+
+$kafka->resume;
+
+old_end();
+
+is(join(' ', map { $_->{payload} } $kafka->records($topic)),
+   join(' ', 0 .. 9), 'which are in Kafka then');
+
 # Kafka comes back
 
 my @clients = devices();
 my @old = $t->worker_pids;
+my $before = $t->total('messages_in_qos1');
 my ($taken, $reloaded);
 
 # the old workers do not know the timeout yet
@@ -42,10 +61,10 @@ my ($taken, $reloaded);
 $t->write_conf(%conf, main => 'worker_shutdown_timeout 1s;');
 
 publish(\@clients, 0, sub {
-    $taken = $t->total('messages_in_qos1');
+    $taken = $t->total('messages_in_qos1') - $before;
 
     ok($t->reload, 'reloaded');
-    ok(old_begin(), 'old workers wait for Kafka');
+    ok(old_begin(2), 'old workers wait for Kafka');
 
     $reloaded = $t->client(client_id => 'new');
     $reloaded->expect_alive('the new ones serve');
@@ -80,7 +99,7 @@ is(@differ, 0, 'what was acknowledged, and only that, is in Kafka');
 
 publish(\@clients, 1000, sub {
     ok($t->reload, 'reloaded again');
-    ok(old_begin(), 'old workers wait');
+    ok(old_begin(2), 'old workers wait');
     ok(old_end(), 'and end without Kafka');
     like($t->error_log, qr/unacknowledged record.* are given up/, 'logged');
 });
@@ -112,7 +131,9 @@ is(MqttTest::Client->publish_many(\@clients, count => 10, topic => 'reload'),
 
 
 sub old_begin {
-    return wait_for { $t->old_worker_pids == 2 };
+    my ($n) = @_;
+
+    return wait_for { $t->old_worker_pids == $n };
 }
 
 

@@ -43,7 +43,7 @@ my $qos0 = $t->client(client_id => 'qos0');
 
 # what happens while they publish, step by step
 
-my ($stopped, $acked_at_first, $looked);
+my ($stopped, $looked);
 my $acked = sub { my $n = 0; $n += @{ $_->acked } for @clients; $n };
 
 my @steps = (
@@ -77,14 +77,10 @@ my @steps = (
         ok($t->total('messages_dropped') > 0, 'and that is counted');
     },
     sub {
-        return if now() - $stopped < STALL / 2;
-
-        return defined($acked_at_first = $acked->());
-    },
-    sub {
         return if now() - $stopped < STALL;
 
-        is($acked->(), $acked_at_first, 'nothing is acknowledged meanwhile');
+        cmp_ok($acked->(), '<=', $t->total('kafka_acked'),
+               'nothing was acknowledged that Kafka does not have');
         ok($idle->is_alive, 'the idle client is still served');
 
         $kafka->resume;
