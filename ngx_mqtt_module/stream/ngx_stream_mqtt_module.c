@@ -39,6 +39,10 @@ static char *ngx_stream_mqtt_find_gateway(ngx_conf_t *cf,
     ngx_stream_mqtt_srv_conf_t *conf);
 static char *ngx_stream_mqtt_check_packet_size(ngx_conf_t *cf, void *post,
     void *data);
+static char *ngx_stream_mqtt_check_keepalive(ngx_conf_t *cf, void *post,
+    void *data);
+static char *ngx_stream_mqtt_check_session_expiry(ngx_conf_t *cf, void *post,
+    void *data);
 
 
 static ngx_conf_num_bounds_t  ngx_stream_mqtt_receive_maximum_bounds = {
@@ -71,6 +75,14 @@ static ngx_conf_num_bounds_t  ngx_stream_mqtt_queued_bounds = {
 
 static ngx_conf_post_t  ngx_stream_mqtt_packet_size_post = {
     ngx_stream_mqtt_check_packet_size
+};
+
+static ngx_conf_post_t  ngx_stream_mqtt_keepalive_post = {
+    ngx_stream_mqtt_check_keepalive
+};
+
+static ngx_conf_post_t  ngx_stream_mqtt_session_expiry_post = {
+    ngx_stream_mqtt_check_session_expiry
 };
 
 
@@ -195,14 +207,14 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_keepalive),
-      NULL },
+      &ngx_stream_mqtt_keepalive_post },
 
     { ngx_string("mqtt_max_session_expiry"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_session_expiry),
-      NULL },
+      &ngx_stream_mqtt_session_expiry_post },
 
     /* gateways */
 
@@ -543,12 +555,6 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_sec_value(conf->client.max_session_expiry,
                               prev->client.max_session_expiry, 2592000);
 
-    if (conf->client.max_keepalive > 65535) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "mqtt_max_keepalive must not be over 65535s");
-        return NGX_CONF_ERROR;
-    }
-
     if (conf->pass.len == 0) {
         return NGX_CONF_OK;
     }
@@ -631,8 +637,38 @@ ngx_stream_mqtt_check_packet_size(ngx_conf_t *cf, void *post, void *data)
         return "must be at least 128 bytes";
     }
 
-    if (*sp > NGX_MQTT_MAX_REMAINING) {
+    if (*sp > 256 * 1024 * 1024) {
         return "must not be over 256m";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* two bytes on the wire, 3.1.2.10 */
+
+static char *
+ngx_stream_mqtt_check_keepalive(ngx_conf_t *cf, void *post, void *data)
+{
+    time_t *tp = data;
+
+    if (*tp > 65535) {
+        return "must not be over 65535 seconds";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* four bytes, the last value of which means that it never expires */
+
+static char *
+ngx_stream_mqtt_check_session_expiry(ngx_conf_t *cf, void *post, void *data)
+{
+    time_t *tp = data;
+
+    if (*tp > 0xffffffff) {
+        return "must not be over 4294967295 seconds";
     }
 
     return NGX_CONF_OK;
