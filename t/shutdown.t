@@ -38,7 +38,8 @@ my $half = $t->socket;
 
 $_->publish('up/quit', 'quit', qos => 1, packet_id => 7) for @clients;
 
-ok(wait_for { $t->total('kafka_produced') == 3 }, 'publishes on their way');
+ok(wait_for { $t->total('kafka_produced') == 3 },
+   'publishes on their way');
 
 $t->signal('QUIT');
 
@@ -63,7 +64,8 @@ $half = $t->socket;
 
 $_->publish('up/term', 'term', qos => 1, packet_id => 7) for @clients;
 
-ok(wait_for { $t->total('kafka_produced') >= 3 }, 'publishes on their way');
+ok(wait_for { $t->total('kafka_produced') >= 3 },
+   'publishes on their way');
 
 ok($t->stop_fast, 'TERM with clients');
 
