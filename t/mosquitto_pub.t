@@ -17,7 +17,8 @@ use Test::More;
 
 ###############################################################################
 
-plan skip_all => 'no mosquitto_pub' if system('which mosquitto_pub > /dev/null');
+die "no mosquitto_pub: run 'make deps'\n"
+    if system('which mosquitto_pub > /dev/null');
 
 my $t = MqttTest->new;
 my $dir = $t->certs;
