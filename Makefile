@@ -201,12 +201,12 @@ style:
 
 demo:
 	@t/tools/deps build kafka demo
-	@$(SUBMAKE) all tools kafka
+	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka
 	@demo/demo
 
 run:
 	@t/tools/deps build kafka demo
-	@$(SUBMAKE) all tools kafka
+	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka
 	@demo/demo --run
 
 
