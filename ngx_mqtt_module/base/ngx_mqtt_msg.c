@@ -7,8 +7,8 @@
 /*
  * Messages: one block each, reference-counted; see ngx_mqtt_msg.h.
  *
- * Called from: client/ (from the wire), gateway/, kafka/ (held until the
- * delivery report).  One worker, no locks.
+ * Called from: client/ (from the wire), bus/ (from bytes), whoever holds one:
+ * kafka/ until the delivery report.  One worker, no locks.
  */
 
 

@@ -5,12 +5,12 @@
 
 
 /*
- * A message: built once, from the wire or from a Kafka record, then only
- * referred to.
+ * A message: built once, from the wire, from a frame of another worker or from
+ * what Redis has retained, then only referred to.
  *
  * (1) One block: the header and behind it "size" bytes of data, into which
  *     topic, payload, props and origin point.
- * (2) Read-only once it has been handed to ingest() or deliver().
+ * (2) Read-only once it has been handed to ingest() or to the routes.
  * (3) Freed with the last reference, in the worker that made it.
  */
 

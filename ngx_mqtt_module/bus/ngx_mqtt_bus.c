@@ -20,7 +20,8 @@
  *     the search for open sockets touches them (P21).  When no connection is
  *     left for a new one (P49) the bus tries again, nothing is lost.
  *
- * Called from: gateway/ (life), session/ (frames).  One worker, no locks.
+ * Called from: gateway/ (life), session/ and route/ (frames).  One worker, no
+ * locks.
  */
 
 

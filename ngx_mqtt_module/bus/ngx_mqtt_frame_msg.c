@@ -5,13 +5,13 @@
 
 
 /*
- * A message as bytes: between workers, and wherever it is kept outside of the
- * process (wills, logs).
+ * A message as bytes: between workers, and where it is kept outside of the
+ * process (retained messages).
  *
  *     flags u32, received u64, expiry u32, lengths 4 * u32 of
  *     topic, payload, properties, origin
  *
- * Called from: route/, session/.  Pure but for the message's allocation.
+ * Called from: route/.  Pure but for the message's allocation.
  */
 
 

@@ -15,7 +15,8 @@
  * (4) An idle client owns no buffer: what was read and not parsed yet is in
  *     mc->in only while there is such a rest.
  * (5) A session of a client in w->clients is claimed under mc->epoch and
- *     released exactly once, in ngx_mqtt_client_leave().
+ *     released once, in ngx_mqtt_client_leave(), unless somebody else has
+ *     taken it over or the worker exits.
  */
 
 
@@ -28,7 +29,7 @@
 #include "ngx_mqtt_gateway.h"
 
 
-/* directives of a listener, shared by stream/ and http/ */
+/* directives of a listener */
 
 typedef struct {
     ngx_mqtt_gateway_t   *gateway;

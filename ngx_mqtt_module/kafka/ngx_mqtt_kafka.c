@@ -16,7 +16,7 @@
  * (4) An instance lives in one worker, from init_process on (P11), and has no
  *     thread left when ngx_mqtt_kafka_close() returns (P15).
  *
- * Called from: stream/ (start, stop), kafka/.  One worker, no locks.
+ * Called from: gateway/ (start, stop), kafka/.  One worker, no locks.
  */
 
 

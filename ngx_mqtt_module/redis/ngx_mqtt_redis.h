@@ -5,8 +5,8 @@
 
 
 /*
- * The Redis engine: hiredis formats commands and parses replies, nginx owns
- * the socket, the timers and TLS.  Nothing MQTT in here.
+ * The Redis engine: hiredis parses the replies, nginx owns the socket, the
+ * timers and TLS.  Nothing MQTT in here.
  */
 
 

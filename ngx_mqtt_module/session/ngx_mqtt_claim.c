@@ -8,7 +8,8 @@
  * The claim of a session, step by step:
  *
  *     claim -> script in Redis -> claimed -> previous owner?
- *                                   none, dead, ourselves -> finish
+ *                                   none, dead, ourselves, a worker
+ *                                   of another node -> finish
  *                                   a worker of this node -> TAKEOVER frame
  *                                        -> TAKEN frame, death, timeout
  *                                             -> finish

@@ -11,8 +11,9 @@
  *     is learned.  The epoch is strictly increasing for a client id, also
  *     when the session was deleted in between.
  * (2) Every later write carries the epoch and is refused when it is stale.
- * (3) A claim is answered only when the previous owner has closed its
- *     connection, is dead, or has been silent for takeover_timeout.
+ * (3) A claim is answered only when the previous owner, if it is a worker of
+ *     this node, has closed its connection, is dead, or has been silent for
+ *     takeover_timeout.
  */
 
 

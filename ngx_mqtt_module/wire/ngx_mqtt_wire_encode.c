@@ -14,8 +14,8 @@
  * (3) A version over 5 takes the shape of 5.0: so is a CONNACK that refuses
  *     it.
  *
- * Called from whatever sends a packet; the message cache and the bus use
- * ngx_mqtt_write_publish_head() and send the payload from where it lies.
+ * Called from whatever sends a packet.  PUBLISH to clients is put together in
+ * client/ngx_mqtt_client_encode.c, from properties that are encoded already.
  */
 
 
