@@ -13,7 +13,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 30;
+use Test::More tests => 34;
 
 ###############################################################################
 
@@ -38,8 +38,7 @@ my $half = $t->socket;
 
 $_->publish('up/quit', 'quit', qos => 1, packet_id => 7) for @clients;
 
-ok(wait_for { $t->total('kafka_produced') == 3 },
-   'publishes on their way');
+ok(wait_for { $t->total('kafka_produced') == 3 }, 'publishes on their way');
 
 $t->signal('QUIT');
 
@@ -53,8 +52,42 @@ $half->expect_close('closed before CONNECT');
 ok($t->stop, 'QUIT with clients');
 is(records('quit'), 3, 'their publishes are in Kafka');
 
+# those that had to wait are not disconnected all at once either
+
+$t->write_conf(%conf, workers => 1, gateway => <<"END");
+    topic up kafka=$topic;
+    kafka_set linger.ms 1000;
+    drain_rate 20;
+END
+
+$t->run;
+
+@clients = map { $t->client } 1 .. 20;
+
+$_->publish('up/pace', 'pace', qos => 1, packet_id => 7) for @clients;
+ok(wait_for { $t->total('kafka_produced') == 20 }, 'publishes on their way');
+
+my (@ends, %told);
+
+$t->signal('QUIT');
+
+MqttTest::Client->pump(\@clients, timeout => 30, on_packet => sub {
+    my ($c, $packet) = @_;
+
+    $told{$packet->{type}}++;
+    push @ends, now() if $packet->{type} eq 'DISCONNECT';
+});
+
+is_deeply(\%told, { PUBACK => 20, DISCONNECT => 20 },
+          'all are acknowledged and told');
+cmp_ok($ends[-1] - $ends[0], '>', 0.3, 'at the pace of drain_rate');
+
+$_->close for @clients;
+ok($t->stop, 'stopped');
+
 # TERM
 
+$t->write_conf(%conf);
 $t->run;
 
 @clients = map { $t->client(version => $_, client_id => "term-$_", clean => 0,
@@ -64,8 +97,7 @@ $half = $t->socket;
 
 $_->publish('up/term', 'term', qos => 1, packet_id => 7) for @clients;
 
-ok(wait_for { $t->total('kafka_produced') >= 3 },
-   'publishes on their way');
+ok(wait_for { $t->total('kafka_produced') >= 3 }, 'publishes on their way');
 
 ok($t->stop_fast, 'TERM with clients');
 

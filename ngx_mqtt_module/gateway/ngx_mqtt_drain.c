@@ -88,7 +88,10 @@ ngx_mqtt_drain_clients(ngx_mqtt_worker_t *w)
     force = w->drain_forced
             || (ngx_msec_int_t) (ngx_current_msec - w->drain_deadline) >= 0;
 
-    w->drain_tokens += rate * NGX_MQTT_DRAIN_TICK;
+    /* what was not used, because clients had to wait, is not made up for */
+
+    w->drain_tokens = ngx_min(w->drain_tokens, 1000)
+                      + rate * NGX_MQTT_DRAIN_TICK;
 
     for (q = ngx_queue_head(&w->connections);
          q != ngx_queue_sentinel(&w->connections);
