@@ -40,7 +40,7 @@ STATIC_OPTS   = --with-debug --with-compat --with-threads \
 SANITIZE      = -fsanitize=address,undefined -fno-omit-frame-pointer
 
 .PHONY: all static asan tools deps kafka test test-stock test-asan \
-	unit style fuzz demo run install clean distclean help FORCE
+	unit style fuzz bench demo run install clean distclean help FORCE
 
 
 all: build/ngx_mqtt_module.so
@@ -57,6 +57,7 @@ help:
 	@echo '                one half of it; TESTS="t/a.t t/b.t" selects files'
 	@echo 'make unit       the unit tests of the codec and the mapping'
 	@echo 'make fuzz       fuzzing for FUZZ_SECONDS=600'
+	@echo 'make bench      CPU per message and memory per client, with BENCH_DIR='
 	@echo 'make style      the style and include-direction checks only'
 	@echo 'make deps       install what is missing (Debian 12, root)'
 	@echo 'make kafka      download Apache Kafka to build/kafka'
@@ -196,6 +197,9 @@ fuzz:
 style:
 	@prove t/style.t t/includes.t
 
+bench: all tools kafka
+	@t/tools/bench $(CASES)
+
 
 # the demonstration
 
@@ -212,7 +216,7 @@ run:
 
 clean:
 	rm -rf build/stock build/static build/asan build/tools build/test \
-	    build/unit build/fuzz build/*.log build/ngx_mqtt_module.so
+	    build/unit build/fuzz build/bench build/*.log build/ngx_mqtt_module.so
 
 distclean:
 	rm -rf build
