@@ -14,7 +14,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 2 * 11 + 28;
+use Test::More tests => 2 * 11 + 35;
 
 ###############################################################################
 
@@ -73,6 +73,7 @@ for my $row (@lives) {
                     clean => 0, @props);
     is($c->connack->{session_present}, $present,
        "$id: session present $present");
+    is(ttl($id), -1, "$id: no time to live once more");
     $c->disconnect;
 }
 

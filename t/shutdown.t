@@ -13,7 +13,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 34;
+use Test::More tests => 35;
 
 ###############################################################################
 
@@ -142,6 +142,11 @@ $t->run;
 
 $_->publish('up/timeout', 'timeout', qos => 1, packet_id => 7) for @clients;
 ok(wait_for { $t->total('kafka_queue_messages') == 3 }, 'publishes wait');
+
+# even what needs no Kafka waits for its turn
+
+$clients[0]->publish('other', 'x', qos => 1, packet_id => 8);
+$clients[0]->expect_alive;
 
 ok($t->stop, 'QUIT with worker_shutdown_timeout');
 

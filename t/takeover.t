@@ -14,7 +14,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 2 * 9 + 24;
+use Test::More tests => 2 * 9 + 27;
 
 ###############################################################################
 
@@ -172,10 +172,22 @@ $old->connect(client_id => 'orphan', clean => 0,
 my $clean = socket_on($first);
 $clean->connect(client_id => 'clean', clean => 0);
 
-my @new = map { socket_on($second) } 1 .. 2;
+my $late = socket_on($first);
+$late->connect(client_id => 'late');
 
-ok($t->kill_worker($first), 'a worker is killed');
-$_->expect_close('its client is gone') for $old, $clean;
+my @new = map { socket_on($second) } 1 .. 3;
+
+# one claim has already asked the owner
+
+my $frames = $t->total('bus_frames_out');
+
+kill 'STOP', $first;
+$new[2]->send(CONNECT => client_id => 'late');
+
+ok(wait_for { $t->total('bus_frames_out') > $frames }, 'an owner is asked');
+ok($t->kill_worker($first), 'and killed');
+$_->expect_close('its client is gone') for $old, $clean, $late;
+$new[2]->expect('CONNACK', reason => 0, -name => 'who has asked goes on');
 
 my $connack = $new[0]->connect(client_id => 'orphan', clean => 0);
 is($connack && $connack->{reason}, 0, 'its session is claimed at once');
