@@ -162,6 +162,10 @@ ngx_mqtt_directory_start(ngx_mqtt_worker_t *w)
 
     w->directory = d;
 
+    /* we may have come in place of somebody who was killed */
+
+    ngx_post_event(&d->sweep_event, &ngx_posted_events);
+
     return NGX_OK;
 }
 
