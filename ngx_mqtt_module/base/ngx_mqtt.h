@@ -71,6 +71,7 @@ struct ngx_mqtt_gateway_s {
     ngx_uint_t                 refused_publish;
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
+    ngx_msec_t                 lease_timeout;
 
     u_char                    *file_name;
     ngx_uint_t                 line;
@@ -101,7 +102,8 @@ typedef struct {
  * unless its session is of a later epoch; disconnect() closes one client for
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
- * the worker exits; deliver() gives a subscriber its one copy of a message,
+ * the worker exits; fence() closes all clients, as their sessions were taken
+ * over; deliver() gives a subscriber its one copy of a message,
  * with the identifiers of the subscriptions that matched.
  */
 
@@ -114,6 +116,7 @@ typedef struct {
                                            ngx_uint_t force);
     void                     (*resume)(ngx_mqtt_worker_t *w);
     void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*fence)(ngx_mqtt_worker_t *w);
     void                     (*deliver)(ngx_mqtt_subscriber_t *subscriber,
                                         ngx_mqtt_msg_t *m, ngx_uint_t qos,
                                         ngx_uint_t retain, uint32_t *ids,
@@ -156,12 +159,14 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
     ngx_queue_t                paused;         /* not read: Kafka is full */
+    ngx_queue_t                wills;          /* not published: the same */
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
     ngx_event_t                drain_event;
+    ngx_event_t                watch_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
@@ -169,12 +174,15 @@ struct ngx_mqtt_worker_s {
     u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
     u_char                    *write_buffer;   /* NGX_MQTT_WRITE_BUFFER */
 
+    uint64_t                  *watched;        /* generations by slot */
+
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;
     unsigned                   drain_forced:1; /* worker_shutdown_timeout */
+    unsigned                   stopping:1;     /* the engines are stopped */
 };
 
 

@@ -47,6 +47,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
@@ -312,6 +313,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -429,8 +432,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -615,6 +617,10 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_free_extra(mc);
 
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
+
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
 }
@@ -742,8 +748,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -758,7 +763,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);
