@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Util qw/ slow /;
-use Test::More tests => 23;
+use Test::More tests => 24;
 
 ###############################################################################
 
@@ -24,7 +24,8 @@ use constant MANY => 1000;
 my $t = MqttTest->new;
 my $redis = $t->redis;
 
-$t->write_conf(workers => 2);
+$t->write_conf(workers => 2,
+               server => 'mqtt_max_session_expiry 4294967295;');
 $t->run;
 
 # with and without something to be done at the end

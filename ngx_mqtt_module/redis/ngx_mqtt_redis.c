@@ -165,6 +165,7 @@ ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
 
         if (pfd.revents & ~POLLOUT) {
             c->read->ready = 1;
+            c->read->available = -1;
             ngx_mqtt_redis_read_handler(c->read);
         }
 
