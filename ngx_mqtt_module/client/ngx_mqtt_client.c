@@ -18,8 +18,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
-#include "ngx_mqtt_session.h"
+#include "ngx_mqtt_client_session.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -38,6 +37,8 @@ static void ngx_mqtt_client_takeover(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id, uint64_t epoch);
 static ngx_int_t ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q,
     ngx_uint_t force);
+static ngx_mqtt_subscriber_t *ngx_mqtt_client_subscriber(
+    ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 static void ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w);
 
@@ -48,6 +49,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
     ngx_mqtt_client_deliver,
+    ngx_mqtt_client_subscriber,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };
@@ -226,7 +228,7 @@ ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc)
 
     limit = (ngx_msec_t) mc->keep_alive * 1500;
 
-    if (mc->paused || mc->flow_blocked || mc->draining
+    if (mc->paused || mc->flow_blocked || mc->draining || mc->subscribing
         || ngx_mqtt_client_out_full(mc))
     {
 
@@ -293,6 +295,24 @@ ngx_mqtt_client_pause(ngx_mqtt_client_t *mc)
 
     ngx_log_debug0(NGX_LOG_DEBUG_STREAM, mc->connection->log, 0,
                    "mqtt client paused");
+}
+
+
+static ngx_mqtt_subscriber_t *
+ngx_mqtt_client_subscriber(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
+{
+    ngx_mqtt_client_t     *mc;
+    ngx_mqtt_hash_node_t  *node;
+
+    node = ngx_mqtt_hash_find(&w->clients, client_id);
+
+    if (node == NULL) {
+        return NULL;
+    }
+
+    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
+
+    return &mc->subscriber;
 }
 
 
@@ -421,6 +441,10 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         ngx_mqtt_hash_remove(&w->claiming, &mc->node);
         mc->claiming = 0;
     }
+
+    /* what is saved depends on what is not acknowledged yet */
+
+    ngx_mqtt_client_session_leave(mc);
 
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
 
@@ -657,6 +681,7 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
+    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }

@@ -76,23 +76,34 @@ struct ngx_mqtt_out_s {
 };
 
 
-/* a QoS 1 or 2 message on its way to the client, 4.3 */
+/*
+ * A QoS 1 or 2 message on its way to the client, 4.3.  Where it stands in the
+ * logs of a persistent session, and the subscription identifiers, are behind
+ * the struct.
+ */
 
 typedef struct {
     ngx_queue_t           queue;       /* in window->sent or ->waiting */
     ngx_mqtt_msg_t       *msg;         /* NULL after PUBREC */
+    uint64_t              save;        /* that it has to wait for, or 0 */
+    uint32_t              nids;
+    uint16_t              nrefs;
+    uint16_t              size;        /* of refs, as allocated */
     uint16_t              packet_id;   /* 0: not sent yet */
     uint8_t               qos;
     uint8_t               retain;
-    uint32_t              nids;
-    uint32_t              ids[];       /* subscription identifiers */
+    uint8_t               dup;
+    ngx_mqtt_log_ref_t    refs[];
 } ngx_mqtt_outbound_t;
+
+#define ngx_mqtt_outbound_ids(ob)  ((uint32_t *) &(ob)->refs[(ob)->size])
 
 
 typedef struct {
     ngx_queue_t           sent;        /* not acknowledged, in order */
     ngx_queue_t           waiting;     /* for room in the window, in order */
     ngx_uint_t            nsent;
+    ngx_uint_t            nheld;       /* of them, until they are saved */
     ngx_uint_t            nwaiting;
     size_t                waiting_size;
     uint16_t              last_id;
@@ -125,6 +136,11 @@ typedef struct {
 typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
 
 
+/* what outlives the connection, ngx_mqtt_client_session.h */
+
+typedef struct ngx_mqtt_client_session_s  ngx_mqtt_client_session_t;
+
+
 /* what only few clients need */
 
 typedef struct {
@@ -134,7 +150,11 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
+    ngx_mqtt_client_session_t  *session;   /* NULL: it is clean */
 } ngx_mqtt_client_extra_t;
+
+#define ngx_mqtt_client_session(mc)                                           \
+    ((mc)->extra ? (mc)->extra->session : NULL)
 
 
 struct ngx_mqtt_client_s {
@@ -187,6 +207,7 @@ struct ngx_mqtt_client_s {
     unsigned                  hashed:1;      /* in w->clients */
     unsigned                  claiming:1;    /* in w->claiming */
     unsigned                  claimed:1;     /* mc->epoch is ours */
+    unsigned                  present:1;     /* the session was */
     unsigned                  dirty:1;
     unsigned                  closing:1;
     unsigned                  paused:1;
@@ -197,6 +218,7 @@ struct ngx_mqtt_client_s {
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
+    unsigned                  subscribing:1;     /* Redis has to know first */
 };
 
 
@@ -291,6 +313,9 @@ ngx_int_t ngx_mqtt_handle_disconnect(ngx_mqtt_client_t *mc,
 ngx_int_t ngx_mqtt_handle_auth(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     u_char *p);
 
+/* Redis knows the subscriptions: CONNACK of a resumed session */
+void ngx_mqtt_connect_restored(ngx_mqtt_client_t *mc, ngx_int_t rc);
+
 /* refuses a CONNECT: CONNACK in the shape of the version, then close */
 ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
     ngx_uint_t reason);
@@ -299,20 +324,50 @@ ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
 void ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
     ngx_uint_t reason);
 
+/* acks->guard of a persistent session */
+ngx_int_t ngx_mqtt_publish_guard(void *data, ngx_mqtt_ack_slot_t *slot,
+    ngx_uint_t reason);
+
+/* SUBACK or UNSUBACK; changes the codes */
+ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    ngx_mqtt_suback_t *ack);
+
 
 /* ngx_mqtt_client_deliver.c */
 
 /* hooks->deliver */
 void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
-    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
-    ngx_uint_t nids);
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy);
+
+#define ngx_mqtt_subscriber_client(s)                                         \
+    ((ngx_mqtt_client_t *) ((u_char *) (s)                                    \
+                            - offsetof(ngx_mqtt_client_t, subscriber)))
 
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
 
+/* an acknowledgement, a written save or an empty output made room */
+void ngx_mqtt_client_made_room(ngx_mqtt_client_t *mc);
+
 /* 1 when a message would be sent at once, and QoS 0 not be dropped */
 ngx_uint_t ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos);
+
+/* room in the window for so many */
+ngx_uint_t ngx_mqtt_window_room(ngx_mqtt_client_t *mc);
+
+/* with a packet id that is in use already, or 0; NULL: out of memory */
+ngx_mqtt_outbound_t *ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc,
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, uint16_t packet_id);
+
+/* of a session that is resumed: behind what was sent, or waits */
+void ngx_mqtt_window_restore(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+
+/* what was held until session->saved goes out, and what has room behind it */
+void ngx_mqtt_window_release(ngx_mqtt_client_t *mc);
+
+/* the connection is resumed: PUBREL and PUBLISH again, 4.4 */
+void ngx_mqtt_window_resend(ngx_mqtt_client_t *mc);
 
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
 

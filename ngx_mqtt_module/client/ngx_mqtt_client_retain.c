@@ -208,9 +208,16 @@ ngx_mqtt_retained_send(ngx_mqtt_client_t *mc, ngx_mqtt_retained_job_t *job)
 {
     ngx_uint_t                 qos;
     ngx_mqtt_msg_t            *m;
+    ngx_mqtt_copy_t            copy;
     ngx_mqtt_retain_lookup_t  *lookup;
 
     lookup = &job->lookup;
+
+    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
+
+    copy.retain = 1;
+    copy.ids = &job->id;
+    copy.nids = job->id ? 1 : 0;
 
     while (lookup->next < lookup->nmsgs) {
         m = lookup->msgs[lookup->next];
@@ -230,8 +237,8 @@ ngx_mqtt_retained_send(ngx_mqtt_client_t *mc, ngx_mqtt_retained_job_t *job)
 
             ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_retained_sent);
 
-            ngx_mqtt_client_deliver(&mc->subscriber, m, qos, 1, &job->id,
-                                    job->id ? 1 : 0);
+            copy.qos = qos;
+            ngx_mqtt_client_deliver(&mc->subscriber, m, &copy);
         }
 
         ngx_mqtt_msg_unref(m);

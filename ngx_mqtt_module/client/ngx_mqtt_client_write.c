@@ -22,7 +22,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 
 
 #define NGX_MQTT_OUT_PIECE  (160 - sizeof(ngx_mqtt_out_t))
@@ -150,6 +150,8 @@ ngx_mqtt_client_flush_handler(ngx_event_t *ev)
 
     w = ngx_mqtt_event_worker(ev);
 
+    ngx_mqtt_client_save_handler(w);
+
     while (!ngx_queue_empty(&w->dirty)) {
         q = ngx_queue_head(&w->dirty);
         mc = ngx_queue_data(q, ngx_mqtt_client_t, dirty_queue);
@@ -214,9 +216,7 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
             ngx_del_timer(c->write);
         }
 
-        if (ngx_mqtt_client_has_retained(mc)) {
-            ngx_mqtt_client_retained_run(mc);
-        }
+        ngx_mqtt_client_made_room(mc);
 
         return NGX_OK;
     }

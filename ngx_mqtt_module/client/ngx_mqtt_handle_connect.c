@@ -8,7 +8,7 @@
  * CONNECT, step by step:
  *
  *     handle -> check -> store -> authenticate -> authenticated -> claim
- *            -> claimed -> accept (CONNACK)
+ *            -> claimed -> (restored) -> accept (CONNACK)
  *
  * (1) Everything needed later is stored before the first step that waits: the
  *     packet lies in the worker's buffer.
@@ -21,9 +21,8 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_auth.h"
-#include "ngx_mqtt_session.h"
 
 
 #define NGX_MQTT_AUTO_ID_LEN  (sizeof("auto-") - 1 + 32)
@@ -46,8 +45,7 @@ static ngx_int_t ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc,
     ngx_uint_t reason);
 static ngx_int_t ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op);
-static void ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc,
-    ngx_uint_t present);
+static void ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_connect_props(ngx_mqtt_client_t *mc,
     ngx_mqtt_props_t *props);
 
@@ -446,18 +444,48 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     }
 
     mc->hashed = 1;
+    mc->present = claimed->present;
 
-    ngx_mqtt_connect_accept(mc, claimed->present);
+    switch (ngx_mqtt_client_session_start(mc, claimed)) {
+
+    case NGX_OK:
+        ngx_mqtt_connect_accept(mc);
+        return;
+
+    case NGX_AGAIN:
+        mc->connection->log->action = "resuming session";
+        return;
+
+    default:
+        (void) ngx_mqtt_connect_refuse(mc, mc->version,
+                                       NGX_MQTT_SERVER_UNAVAILABLE);
+    }
+}
+
+
+void
+ngx_mqtt_connect_restored(ngx_mqtt_client_t *mc, ngx_int_t rc)
+{
+    if (rc == NGX_OK) {
+        ngx_mqtt_connect_accept(mc);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "session could not be resumed");
+
+    (void) ngx_mqtt_connect_refuse(mc, mc->version,
+                                   NGX_MQTT_SERVER_UNAVAILABLE);
 }
 
 
 static void
-ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc, ngx_uint_t present)
+ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc)
 {
     u_char              *p;
     ngx_mqtt_connack_t   pkt;
 
-    pkt.session_present = present;
+    pkt.session_present = mc->present;
     pkt.code = NGX_MQTT_SUCCESS;
     ngx_mqtt_props_reset(&pkt.props);
 
@@ -478,6 +506,7 @@ ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc, ngx_uint_t present)
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0, "client connected");
 
     ngx_mqtt_client_connected(mc);
+    ngx_mqtt_client_session_ready(mc);
     ngx_mqtt_client_resume(mc);
 }
 

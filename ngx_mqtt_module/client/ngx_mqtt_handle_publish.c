@@ -19,7 +19,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 
 
 /* the properties that travel with the message, 3.3.2.3 */
@@ -534,4 +534,24 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         mc->flow_blocked = 0;
         ngx_mqtt_client_resume(mc);
     }
+}
+
+
+/* the id of a QoS 2 publish outlives the connection before PUBREC is sent */
+
+ngx_int_t
+ngx_mqtt_publish_guard(void *data, ngx_mqtt_ack_slot_t *slot,
+    ngx_uint_t reason)
+{
+    ngx_mqtt_client_t  *mc;
+
+    mc = data;
+
+    if (mc->closing || reason >= NGX_MQTT_UNSPECIFIED_ERROR) {
+        return NGX_OK;
+    }
+
+    return (ngx_mqtt_client_save_then(mc, NGX_MQTT_PUBREC, 0, slot, reason)
+            == NGX_OK)
+           ? NGX_AGAIN : NGX_OK;
 }

@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -25,7 +25,7 @@ static ngx_uint_t ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc,
     ngx_mqtt_filter_t *filter);
 static ngx_int_t ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc,
     ngx_str_t *filter, ngx_str_t *share);
-static ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc,
+static ngx_int_t ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc,
     ngx_uint_t type, ngx_mqtt_suback_t *ack);
 
 
@@ -82,7 +82,7 @@ ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     }
 
     rc = mc->closing ? NGX_ERROR
-                     : ngx_mqtt_subscribe_answer(mc, fx->type, &ack);
+                     : ngx_mqtt_subscribe_finish(mc, fx->type, &ack);
 
     ngx_mqtt_free(mc->worker, ack.codes.data, pkt.nfilters);
 
@@ -141,6 +141,12 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
+    if (ngx_mqtt_client_session(mc)
+        && ngx_mqtt_client_session_subscribe(mc, sub, &share) != NGX_OK)
+    {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+    }
+
     /* they come in a later turn: SUBACK is first */
 
     if (share.len == 0
@@ -182,10 +188,22 @@ ngx_mqtt_subscribe_wants_retained(ngx_mqtt_client_t *mc, ngx_uint_t options,
 static ngx_uint_t
 ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
 {
-    ngx_str_t  share;
+    ngx_str_t        share;
+    ngx_mqtt_sub_t  *sub;
 
     if (ngx_mqtt_subscribe_check(mc, &filter->filter, &share) != NGX_OK) {
         return NGX_MQTT_TOPIC_FILTER_INVALID;
+    }
+
+    if (ngx_mqtt_client_session(mc)) {
+        sub = ngx_mqtt_route_find(&mc->subscriber, &filter->filter, &share);
+
+        if (sub
+            && ngx_mqtt_client_session_unsubscribe(mc, sub, &share) != NGX_OK)
+        {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+            return NGX_MQTT_UNSPECIFIED_ERROR;
+        }
     }
 
     if (ngx_mqtt_route_unsubscribe(mc->worker, &mc->subscriber,
@@ -230,9 +248,33 @@ ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc, ngx_str_t *filter,
 }
 
 
-/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80 */
+/* the answer of a persistent session waits until Redis has what it says */
 
 static ngx_int_t
+ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    ngx_mqtt_suback_t *ack)
+{
+    ngx_int_t  rc;
+
+    if (ngx_mqtt_client_session(mc)) {
+        rc = ngx_mqtt_client_session_answer(mc, type, ack);
+
+        if (rc == NGX_ERROR) {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        }
+
+        if (rc != NGX_OK) {
+            return (rc == NGX_AGAIN) ? NGX_OK : NGX_ERROR;
+        }
+    }
+
+    return ngx_mqtt_subscribe_answer(mc, type, ack);
+}
+
+
+/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80 */
+
+ngx_int_t
 ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_suback_t *ack)
 {
