@@ -39,6 +39,7 @@ static ngx_int_t ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_claimed_t *claimed);
 static ngx_int_t ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc,
     ngx_keyval_t *field);
+static void ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss);
 static ngx_int_t ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, ngx_str_t *share, uint32_t number);
 static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
@@ -168,8 +169,11 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     end = p + field->value.len;
 
     options = *p++;
-    p = ngx_mqtt_frame_read_u32(p, end, &id);
-    (void) ngx_mqtt_frame_read_u32(p, end, &number);
+    id = 0;
+    number = 0;
+
+    p = ngx_mqtt_read_u32(p, end, &id);
+    (void) ngx_mqtt_read_u32(p, end, &number);
 
     sub = ngx_mqtt_route_subscribe(mc->worker, &mc->subscriber, &filter,
                                    &share, options, id, &existed);
@@ -196,7 +200,32 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 
     if (ss) {
         ss->ready = 1;
+
+        ngx_mqtt_session_prune(ss);
         ngx_mqtt_window_resend(mc);
+    }
+}
+
+
+/* what was acknowledged, but not in the state that was saved last */
+
+static void
+ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss)
+{
+    ngx_uint_t                i;
+    ngx_mqtt_reader_t        *reader;
+    ngx_mqtt_session_mark_t  *mark;
+
+    for (i = 0; i < ss->resumed.n; /* void */ ) {
+        mark = &ss->resumed.marks[i];
+        reader = ngx_mqtt_client_session_reader(ss, mark->reader);
+
+        if (reader == NULL || mark->number <= reader->read) {
+            ngx_mqtt_session_mark_remove(&ss->resumed, mark);
+
+        } else {
+            i++;
+        }
     }
 }
 
@@ -290,8 +319,8 @@ ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
 
         p = value;
         *p++ = sub->options;
-        p = ngx_mqtt_frame_write_u32(p, sub->id);
-        (void) ngx_mqtt_frame_write_u32(p, number);
+        p = ngx_mqtt_write_u32(p, sub->id);
+        (void) ngx_mqtt_write_u32(p, number);
     }
 
     ngx_mqtt_session_save(mc->worker, &mc->node.key, mc->epoch, &field, 1, op);

@@ -24,6 +24,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_bus.h"
 
 
 #define NGX_MQTT_STATE_VERSION   1

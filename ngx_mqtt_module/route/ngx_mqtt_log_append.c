@@ -145,8 +145,8 @@ ngx_mqtt_append_create(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
 static ngx_int_t
 ngx_mqtt_append_send(ngx_mqtt_append_t *ap, ngx_uint_t n, ngx_str_t *entry)
 {
-    u_char                max[NGX_INT64_LEN], oldest[8];
-    ngx_str_t             argv[7];
+    u_char                max[NGX_INT_T_LEN], oldest[NGX_INT64_LEN];
+    ngx_str_t             argv[6];
     ngx_mqtt_op_t        *op;
     ngx_mqtt_worker_t    *w;
 
@@ -197,7 +197,7 @@ ngx_mqtt_append_oldest(ngx_mqtt_worker_t *w, u_char *p)
     tp = ngx_timeofday();
     now = (uint64_t) tp->sec * 1000 + tp->msec;
 
-    return ngx_mqtt_frame_write_u64(p, now - w->gateway->offline_retention);
+    return ngx_sprintf(p, "%uL", now - w->gateway->offline_retention);
 }
 
 

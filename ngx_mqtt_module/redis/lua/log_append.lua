@@ -1,10 +1,11 @@
 -- Appends a message to a filter's log, and drops what is over its bounds.
 --
 -- KEYS[1], KEYS[2]  `{f:<filter>}`, `{f:<filter>}l`
--- ARGV[1]  message; its first 16 bytes identify it, the next 8 are the time
--- ARGV[2], ARGV[3]  messages and bytes that the log may hold
--- ARGV[4]  time before which messages are too old: 8 bytes, network order
--- ARGV[5]  `1` when the command is repeated: the message may be there already
+-- ARGV[1]  message; its first 16 bytes identify it, the next 8 are the time of
+--          receipt, ms
+-- ARGV[2]  messages that the log may hold
+-- ARGV[3]  received before that they are too old, ms
+-- ARGV[4]  `1` when the command is repeated: the message may be there already
 --
 -- Returns the number of the message, or 0 when the log has no readers.
 
@@ -12,7 +13,7 @@ if redis.call('HEXISTS', KEYS[1], 'g') == 0 then
     return 0
 end
 
-if ARGV[5] == '1' then
+if ARGV[4] == '1' then
     local id = string.sub(ARGV[1], 1, 16)
     local there = redis.call('LRANGE', KEYS[2], 0, -1)
 
@@ -24,7 +25,7 @@ if ARGV[5] == '1' then
 end
 
 local length = redis.call('RPUSH', KEYS[2], ARGV[1])
-local max = tonumber(ARGV[2])
+local max, oldest = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 while length > max do
     redis.call('LPOP', KEYS[2])
@@ -33,8 +34,9 @@ end
 
 while length > 1 do
     local head = redis.call('LINDEX', KEYS[2], 0)
+    local high, low = struct.unpack('>I4I4', string.sub(head, 17, 24))
 
-    if string.sub(head, 17, 24) >= ARGV[4] then
+    if high * 4294967296 + low >= oldest then
         break
     end
 
