@@ -179,10 +179,15 @@ ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ob->retain = (uint8_t) copy->retain;
     ob->dup = 0;
 
-    ngx_memcpy(ob->refs, copy->refs,
-               copy->nrefs * sizeof(ngx_mqtt_log_ref_t));
-    ngx_memcpy(ngx_mqtt_outbound_ids(ob), copy->ids,
-               copy->nids * sizeof(uint32_t));
+    if (copy->nrefs) {
+        ngx_memcpy(ob->refs, copy->refs,
+                   copy->nrefs * sizeof(ngx_mqtt_log_ref_t));
+    }
+
+    if (copy->nids) {
+        ngx_memcpy(ngx_mqtt_outbound_ids(ob), copy->ids,
+                   copy->nids * sizeof(uint32_t));
+    }
 
     return ob;
 }

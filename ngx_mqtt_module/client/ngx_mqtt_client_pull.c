@@ -536,7 +536,9 @@ ngx_mqtt_client_session_resumed(ngx_mqtt_client_t *mc,
     ob->qos = mark->qos;
     ob->dup = 1;
 
-    for (i = 0; i < ss->resumed.n; /* void */ ) {
+    i = 0;
+
+    while (i < ss->resumed.n) {
 
         if (ss->resumed.marks[i].packet_id == id) {
             ngx_mqtt_session_mark_remove(&ss->resumed, &ss->resumed.marks[i]);

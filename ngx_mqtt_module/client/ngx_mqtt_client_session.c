@@ -216,7 +216,9 @@ ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss)
     ngx_mqtt_reader_t        *reader;
     ngx_mqtt_session_mark_t  *mark;
 
-    for (i = 0; i < ss->resumed.n; /* void */ ) {
+    i = 0;
+
+    while (i < ss->resumed.n) {
         mark = &ss->resumed.marks[i];
         reader = ngx_mqtt_client_session_reader(ss, mark->reader);
 
