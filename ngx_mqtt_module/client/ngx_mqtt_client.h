@@ -27,6 +27,7 @@
 #include "ngx_mqtt.h"
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_gateway.h"
+#include "ngx_mqtt_route.h"
 
 
 /* directives of a listener */
@@ -84,9 +85,21 @@ typedef struct {
     uint16_t              packet_id;   /* 0: not sent yet */
     uint8_t               qos;
     uint8_t               retain;
-    uint32_t              nids;
+    uint16_t              nids;
+    uint16_t              shared;      /* 1: see below */
     uint32_t              ids[];       /* subscription identifiers */
 } ngx_mqtt_outbound_t;
+
+/* from a shared subscription: at most one id, and what the route wants back,
+   or NULL when it has it */
+
+#define NGX_MQTT_OUTBOUND_SD                                                  \
+    (sizeof(ngx_mqtt_outbound_t) + 2 * sizeof(uint32_t))
+#define NGX_MQTT_OUTBOUND_SHARED                                              \
+    (NGX_MQTT_OUTBOUND_SD + sizeof(ngx_mqtt_shared_t *))
+
+#define ngx_mqtt_outbound_sd(ob)                                              \
+    (*(ngx_mqtt_shared_t **) ((u_char *) (ob) + NGX_MQTT_OUTBOUND_SD))
 
 
 typedef struct {
@@ -315,6 +328,33 @@ ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
 ngx_uint_t ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos);
 
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+/* the pieces of it: QoS 0; QoS 1 and 2, for which the client has room */
+void ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
+    ngx_uint_t retain, uint32_t *ids, ngx_uint_t nids);
+void ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+ngx_int_t ngx_mqtt_window_room(ngx_mqtt_client_t *mc);
+void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+
+
+/* ngx_mqtt_client_share.c */
+
+/* hooks->room, hooks->deliver_shared */
+ngx_uint_t ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber,
+    ngx_uint_t qos);
+void ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
+    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t id,
+    ngx_mqtt_shared_t *sd);
+
+/* "ob", which is shared, needs no other member anymore; if it does, "ob" may
+   be any */
+void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
+void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
+
+/* the client is no member anymore: of any group, of this one */
+void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter, ngx_str_t *share);
 
 
 /* ngx_mqtt_client_retain.c */

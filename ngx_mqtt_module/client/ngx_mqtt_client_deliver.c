@@ -24,19 +24,14 @@
 #include "ngx_mqtt_client.h"
 
 
-static void ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
-    ngx_uint_t retain, uint32_t *ids, ngx_uint_t nids);
 static void ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids, ngx_uint_t nids);
-static ngx_int_t ngx_mqtt_window_room(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_window_send(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob);
 static uint16_t ngx_mqtt_window_next_id(ngx_mqtt_window_t *window);
 static void ngx_mqtt_window_fill(ngx_mqtt_client_t *mc);
 static ngx_mqtt_outbound_t *ngx_mqtt_window_find(ngx_mqtt_window_t *window,
     uint16_t packet_id);
-static void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc,
-    ngx_mqtt_outbound_t *ob);
 
 
 void
@@ -65,7 +60,7 @@ ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber, ngx_mqtt_msg_t *m,
 }
 
 
-static void
+void
 ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t retain, uint32_t *ids, ngx_uint_t nids)
 {
@@ -120,8 +115,22 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ob->packet_id = 0;
     ob->qos = (uint8_t) qos;
     ob->retain = (uint8_t) retain;
-    ob->nids = (uint32_t) nids;
+    ob->shared = 0;
+    ob->nids = (uint16_t) nids;
     ngx_memcpy(ob->ids, ids, nids * sizeof(uint32_t));
+
+    ngx_mqtt_window_push(mc, ob);
+}
+
+
+/* takes the message */
+
+void
+ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
+{
+    ngx_mqtt_window_t  *window;
+
+    window = &mc->extra->window;
 
     if (window->nwaiting == 0 && ngx_mqtt_window_room(mc)) {
         (void) ngx_mqtt_window_send(mc, ob);
@@ -130,7 +139,7 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
 
     ngx_queue_insert_tail(&window->waiting, &ob->queue);
     window->nwaiting++;
-    window->waiting_size += m->payload.len;
+    window->waiting_size += ob->msg->payload.len;
 }
 
 
@@ -146,7 +155,7 @@ ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_window_room(ngx_mqtt_client_t *mc)
 {
     ngx_uint_t  max;
@@ -179,10 +188,17 @@ ngx_mqtt_window_send(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
 
         if (rc == NGX_DECLINED) {
             ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_messages_out_dropped);
+
+        } else {
+            ngx_mqtt_client_share_again(ob);
         }
 
         ngx_mqtt_outbound_free(mc, ob);
         return rc;
+    }
+
+    if (ob->shared && ob->qos == 2) {
+        ngx_mqtt_client_share_done(ob);
     }
 
     ngx_queue_insert_tail(&window->sent, &ob->queue);
@@ -315,11 +331,17 @@ ngx_mqtt_window_find(ngx_mqtt_window_t *window, uint16_t packet_id)
 }
 
 
-static void
+void
 ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
 {
     if (ob->msg) {
         ngx_mqtt_msg_unref(ob->msg);
+    }
+
+    if (ob->shared) {
+        ngx_mqtt_client_share_done(ob);
+        ngx_mqtt_free(mc->worker, ob, NGX_MQTT_OUTBOUND_SHARED);
+        return;
     }
 
     ngx_mqtt_free(mc->worker, ob,
