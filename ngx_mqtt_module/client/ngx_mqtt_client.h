@@ -346,6 +346,9 @@ void ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
     ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t id,
     ngx_mqtt_shared_t *sd);
 
+/* only while mc->subscriber.stalled: there may be room again */
+void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
+
 /* "ob", which is shared, needs no other member anymore; if it does, "ob" may
    be any */
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);

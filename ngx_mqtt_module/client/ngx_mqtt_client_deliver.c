@@ -300,6 +300,10 @@ ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
 
     ngx_mqtt_window_fill(mc);
 
+    if (mc->subscriber.stalled) {
+        ngx_mqtt_client_share_ready(mc);
+    }
+
     if (ngx_mqtt_client_has_retained(mc)) {
         ngx_mqtt_client_retained_run(mc);
     }

@@ -110,6 +110,17 @@ ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
 }
 
 
+void
+ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc)
+{
+    if (ngx_mqtt_client_share_room(&mc->subscriber, 1)
+        == NGX_MQTT_ROOM_SEND)
+    {
+        ngx_mqtt_share_ready(mc->worker, &mc->subscriber);
+    }
+}
+
+
 /* no other member may get it, or needs to */
 
 void

@@ -292,6 +292,22 @@ ngx_mqtt_directory_share(ngx_mqtt_worker_t *w, ngx_str_t *filter,
 }
 
 
+/* advice only: nothing is torn */
+
+void
+ngx_mqtt_directory_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t stalled)
+{
+    ngx_mqtt_dir_t  *dir;
+
+    dir = ngx_mqtt_directory_lock(w->directory);
+
+    ngx_mqtt_dir_stall(dir, filter, group, w->slot_index, stalled);
+
+    ngx_mqtt_directory_unlock(w->directory);
+}
+
+
 /* the end of a change: NGX_OK of the store means one pair more or less */
 
 static ngx_int_t
@@ -408,7 +424,7 @@ ngx_mqtt_directory_group(void *data, ngx_mqtt_dir_t *dir,
         member = ngx_mqtt_dir_member(dir, ref);
 
         if (ngx_mqtt_groups_add_worker(groups, group, member->slot,
-                                       member->count)
+                                       member->count, member->stalled)
             != NGX_OK)
         {
             return;

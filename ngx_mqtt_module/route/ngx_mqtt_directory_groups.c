@@ -77,11 +77,32 @@ ngx_mqtt_dir_share(ngx_mqtt_dir_t *dir, ngx_str_t *filter, uint64_t id,
     member->next = 0;
     member->slot = (uint32_t) slot;
     member->count = (uint32_t) count;
+    member->stalled = 0;
 
     *next = new;
     dir->gates[group->gate]++;
 
     return NGX_OK;
+}
+
+
+void
+ngx_mqtt_dir_stall(ngx_mqtt_dir_t *dir, ngx_str_t *filter, uint64_t id,
+    ngx_uint_t slot, ngx_uint_t stalled)
+{
+    uint32_t  ref, *next;
+
+    ref = ngx_mqtt_dir_group_find(dir, filter, id);
+
+    if (ref == 0) {
+        return;
+    }
+
+    next = ngx_mqtt_dir_group_member(dir, ngx_mqtt_dir_node(dir, ref), slot);
+
+    if (*next) {
+        ngx_mqtt_dir_member(dir, *next)->stalled = (uint32_t) stalled;
+    }
 }
 
 

@@ -116,6 +116,7 @@ typedef struct {
     uint32_t              next;         /* worker with members */
     uint32_t              slot;
     uint32_t              count;
+    uint32_t              stalled;      /* 1: others are preferred */
 } ngx_mqtt_dir_member_t;
 
 
@@ -219,6 +220,10 @@ ngx_uint_t ngx_mqtt_dir_gate(uint64_t seed, ngx_str_t *topic);
  */
 ngx_int_t ngx_mqtt_dir_share(ngx_mqtt_dir_t *dir, ngx_str_t *filter,
     uint64_t group, ngx_uint_t slot, ngx_uint_t count);
+
+/* the slot has members in the group, and all of them are stalled or not */
+void ngx_mqtt_dir_stall(ngx_mqtt_dir_t *dir, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t slot, ngx_uint_t stalled);
 
 uint64_t ngx_mqtt_dir_group_id(ngx_mqtt_dir_node_t *group);
 

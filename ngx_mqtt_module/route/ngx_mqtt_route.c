@@ -111,6 +111,7 @@ ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
     }
 
     for (share = node->shares; share; share = share->next) {
+        share->stalled = 0;
         (*add)(w, &node->node.key, share->id, share->nmembers);
     }
 }
@@ -474,7 +475,7 @@ ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     dv->ids = 0;
 
     subscriber->stamp = route->stamp;
-    subscriber->delivery = route->deliveries.nelts - 1;
+    subscriber->delivery = (uint32_t) route->deliveries.nelts - 1;
 
     return dv;
 }

@@ -46,7 +46,8 @@ struct ngx_mqtt_subscriber_s {
     ngx_mqtt_sub_t           *subs;          /* linked by sub->next */
     ngx_uint_t                nsubs;
     uint64_t                  stamp;         /* of the message matched last */
-    ngx_uint_t                delivery;      /* index in its deliveries */
+    uint32_t                  delivery;      /* index in its deliveries */
+    uint32_t                  stalled;       /* 1: a share may be for it */
 };
 
 
@@ -79,6 +80,7 @@ struct ngx_mqtt_share_s {
     ngx_uint_t                nmembers;
     uint64_t                  id;            /* in all workers of the node */
     uint64_t                  serial;        /* of the search that found it */
+    ngx_uint_t                stalled;       /* 1: no member has room */
     ngx_str_t                 name;
 };
 
@@ -149,6 +151,7 @@ void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
  * A worker adds a filter when its first ordinary subscription appears and
  * removes it with the last, and tells the number of its members in a group
  * when it changes; NGX_ERROR when the zone is full, nothing has changed then.
+ * A worker whose members of a group are all stalled says so.
  *
  * find() sets in "workers" the slots, other than our own, that have a filter
  * that matches, and returns 1 when there is one; into "groups" come all groups
@@ -181,6 +184,8 @@ ngx_int_t ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 void ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 ngx_int_t ngx_mqtt_directory_share(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     uint64_t group, ngx_uint_t members);
+void ngx_mqtt_directory_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t stalled);
 ngx_uint_t ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
     ngx_mqtt_workers_t *workers, ngx_mqtt_groups_t *groups);
 
@@ -212,6 +217,10 @@ ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 void ngx_mqtt_share_done(ngx_mqtt_shared_t *sd);
 void ngx_mqtt_share_again(ngx_mqtt_shared_t *sd);
+
+/* the subscriber has room again; needed only while it is "stalled" */
+void ngx_mqtt_share_ready(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber);
 
 /* the shared subscription that it was for, and the id of one */
 uint64_t ngx_mqtt_share_of(ngx_mqtt_shared_t *sd);

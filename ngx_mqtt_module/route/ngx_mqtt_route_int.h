@@ -58,6 +58,7 @@ typedef struct {
 typedef struct {
     ngx_uint_t                slot;
     ngx_uint_t                members;
+    ngx_uint_t                stalled;     /* 1: none of them has room */
 } ngx_mqtt_group_worker_t;
 
 struct ngx_mqtt_groups_s {
@@ -166,7 +167,8 @@ ngx_int_t ngx_mqtt_groups_init(ngx_mqtt_worker_t *w,
 void ngx_mqtt_groups_reset(ngx_mqtt_groups_t *groups);
 ngx_mqtt_group_t *ngx_mqtt_groups_add(ngx_mqtt_groups_t *groups, uint64_t id);
 ngx_int_t ngx_mqtt_groups_add_worker(ngx_mqtt_groups_t *groups,
-    ngx_mqtt_group_t *group, ngx_uint_t slot, ngx_uint_t members);
+    ngx_mqtt_group_t *group, ngx_uint_t slot, ngx_uint_t members,
+    ngx_uint_t stalled);
 
 /* NGX_BUSY: a group has only workers that can take no more */
 ngx_int_t ngx_mqtt_groups_check(ngx_mqtt_worker_t *w,

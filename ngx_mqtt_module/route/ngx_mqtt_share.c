@@ -15,7 +15,8 @@
  *     member: the next one that can be sent the message at once, or else the
  *     next one that lets it wait.  If it has none it passes the message on, to
  *     a worker that was not asked before; when all were, it is dropped and
- *     counted.
+ *     counted.  A worker in which no member can be sent anything at once tells
+ *     the directory that it is stalled, until one can.
  * (3) A QoS 1 or 2 message belongs to one worker at a time.  A worker that has
  *     sent it to another one keeps it until that one is done with it, and
  *     gives it to somebody else if that one is killed.  A QoS 1 message is
@@ -49,6 +50,8 @@ static ngx_int_t ngx_mqtt_share_route(ngx_mqtt_worker_t *w,
     ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
 static void ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_shared_t *sd);
+static void ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_share_t *share, ngx_uint_t stalled);
 static ngx_mqtt_sub_t *ngx_mqtt_share_pick(ngx_mqtt_worker_t *w,
     ngx_mqtt_share_t *share, ngx_mqtt_msg_t *m);
 static void ngx_mqtt_share_again_handler(ngx_event_t *ev);
@@ -172,7 +175,9 @@ ngx_mqtt_share_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
     }
 
     share->nmembers++;
-    ngx_queue_insert_tail(&share->members, &sub->queue);
+    ngx_queue_insert_head(&share->members, &sub->queue);
+
+    ngx_mqtt_share_stall(w, &node->node.key, share, 0);
 
     return share;
 }
@@ -483,6 +488,7 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
     ngx_queue_t     *q;
     ngx_mqtt_sub_t  *sub, *waits;
 
+    sub = NULL;
     waits = NULL;
 
     for (n = ngx_min(share->nmembers, NGX_MQTT_SHARE_SCAN); n; n--) {
@@ -501,9 +507,15 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
             return sub;
         }
 
+        sub->subscriber->stalled = 1;
+
         if (room == NGX_MQTT_ROOM_QUEUE && waits == NULL) {
             waits = sub;
         }
+    }
+
+    if (share->nmembers <= NGX_MQTT_SHARE_SCAN) {
+        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
     }
 
     if (waits) {
@@ -512,6 +524,33 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
     }
 
     return waits;
+}
+
+
+static void
+ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_share_t *share, ngx_uint_t stalled)
+{
+    if (share->stalled != stalled) {
+        share->stalled = stalled;
+        ngx_mqtt_directory_stall(w, filter, share->id, stalled);
+    }
+}
+
+
+void
+ngx_mqtt_share_ready(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_mqtt_sub_t  *sub;
+
+    subscriber->stalled = 0;
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+
+        if (sub->share) {
+            ngx_mqtt_share_stall(w, &sub->filter->node.key, sub->share, 0);
+        }
+    }
 }
 
 

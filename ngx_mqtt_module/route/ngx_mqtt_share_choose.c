@@ -9,7 +9,8 @@
  *
  * (1) A group's turn is counted in the zone, for all publishers together: of
  *     as many messages as it has members each worker gets as many as it has.
- * (2) A worker that can take no more is left out while there is another one.
+ * (2) A worker that can take no more, or whose members are all stalled, is
+ *     left out while there is another one.
  *
  * Called from: ngx_mqtt_directory.c (what was found), ngx_mqtt_route.c and
  * ngx_mqtt_share.c.
@@ -19,6 +20,15 @@
 #include "ngx_mqtt_route_int.h"
 
 
+/* who is left out: everybody of both kinds, those that are full, nobody */
+
+#define NGX_MQTT_CHOOSE_READY  0
+#define NGX_MQTT_CHOOSE_ROOM   1
+#define NGX_MQTT_CHOOSE_ANY    2
+
+
+static ngx_uint_t ngx_mqtt_group_left_out(ngx_mqtt_worker_t *w,
+    ngx_mqtt_group_worker_t *gw, ngx_uint_t choose);
 static ngx_uint_t ngx_mqtt_group_full(ngx_mqtt_worker_t *w, ngx_uint_t slot);
 
 
@@ -67,7 +77,7 @@ ngx_mqtt_groups_add(ngx_mqtt_groups_t *groups, uint64_t id)
 
 ngx_int_t
 ngx_mqtt_groups_add_worker(ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
-    ngx_uint_t slot, ngx_uint_t members)
+    ngx_uint_t slot, ngx_uint_t members, ngx_uint_t stalled)
 {
     ngx_mqtt_group_worker_t  *gw;
 
@@ -78,6 +88,7 @@ ngx_mqtt_groups_add_worker(ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
 
     gw->slot = slot;
     gw->members = members;
+    gw->stalled = stalled;
 
     group->nworkers++;
 
@@ -117,32 +128,30 @@ ngx_uint_t
 ngx_mqtt_group_choose(ngx_mqtt_worker_t *w, ngx_mqtt_groups_t *groups,
     ngx_mqtt_group_t *group, ngx_mqtt_workers_t *tried)
 {
-    ngx_uint_t                i, n, full, total;
+    ngx_uint_t                i, n, choose, total;
     ngx_mqtt_workers_t        out;
     ngx_mqtt_group_worker_t  *gw;
 
     gw = groups->workers.elts;
     gw += group->first;
 
-    /* first without those that are full, then with them */
+    total = 0;
 
-    for (full = 0; full < 2; full++) {
+    for (choose = NGX_MQTT_CHOOSE_READY;
+         total == 0 && choose <= NGX_MQTT_CHOOSE_ANY;
+         choose++)
+    {
         out = *tried;
-        total = 0;
 
         for (i = 0; i < group->nworkers; i++) {
 
-            if (!full && ngx_mqtt_group_full(w, gw[i].slot)) {
+            if (ngx_mqtt_group_left_out(w, &gw[i], choose)) {
                 ngx_mqtt_workers_set(&out, gw[i].slot);
             }
 
             if (!ngx_mqtt_workers_has(&out, gw[i].slot)) {
                 total += gw[i].members;
             }
-        }
-
-        if (total) {
-            break;
         }
     }
 
@@ -164,6 +173,18 @@ ngx_mqtt_group_choose(ngx_mqtt_worker_t *w, ngx_mqtt_groups_t *groups,
 
         n -= gw[i].members;
     }
+}
+
+
+static ngx_uint_t
+ngx_mqtt_group_left_out(ngx_mqtt_worker_t *w, ngx_mqtt_group_worker_t *gw,
+    ngx_uint_t choose)
+{
+    if (choose == NGX_MQTT_CHOOSE_READY && gw->stalled) {
+        return 1;
+    }
+
+    return choose != NGX_MQTT_CHOOSE_ANY && ngx_mqtt_group_full(w, gw->slot);
 }
 
 
