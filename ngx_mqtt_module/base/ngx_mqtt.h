@@ -42,6 +42,7 @@ typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
 typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
 typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
+typedef struct ngx_mqtt_shared_s       ngx_mqtt_shared_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
 typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
@@ -107,7 +108,16 @@ typedef struct {
  * resume() lets the paused clients read again; stop() ends all at once, when
  * the worker exits; deliver() gives a subscriber its one copy of a message;
  * subscriber() finds the connected client of this id, or NULL.
+ *
+ * deliver_shared() gives it one that is for a single member of a shared
+ * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
+ * ngx_mqtt_route.h; room() tells before what it would do with it.
  */
+
+#define NGX_MQTT_ROOM_NONE             0        /* drop it, or close */
+#define NGX_MQTT_ROOM_QUEUE            1        /* let it wait */
+#define NGX_MQTT_ROOM_SEND             2        /* send it at once */
+
 
 typedef struct {
     void                     (*takeover)(ngx_mqtt_worker_t *w,
@@ -123,6 +133,13 @@ typedef struct {
                                         ngx_mqtt_copy_t *copy);
     ngx_mqtt_subscriber_t   *(*subscriber)(ngx_mqtt_worker_t *w,
                                            ngx_str_t *client_id);
+    ngx_uint_t               (*room)(ngx_mqtt_subscriber_t *subscriber,
+                                     ngx_uint_t qos);
+    void                     (*deliver_shared)(
+                                        ngx_mqtt_subscriber_t *subscriber,
+                                        ngx_mqtt_msg_t *m,
+                                        ngx_mqtt_copy_t *copy,
+                                        ngx_mqtt_shared_t *sd);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;

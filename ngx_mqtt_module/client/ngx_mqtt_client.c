@@ -50,6 +50,8 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_stop_all,
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_subscriber,
+    ngx_mqtt_client_share_room,
+    ngx_mqtt_client_deliver_shared,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };
@@ -447,6 +449,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_leave(mc);
 
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
+    ngx_mqtt_client_share_leave(mc);
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);

@@ -27,6 +27,7 @@
 #include "ngx_mqtt.h"
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_gateway.h"
+#include "ngx_mqtt_route.h"
 
 
 /* directives of a listener */
@@ -93,6 +94,8 @@ typedef struct {
     uint8_t               qos;
     uint8_t               retain;
     uint8_t               dup;
+    ngx_mqtt_shared_t    *sd;          /* of a shared subscription: what the
+                                          route wants back, or NULL */
     ngx_mqtt_log_ref_t    refs[];
 } ngx_mqtt_outbound_t;
 
@@ -370,6 +373,34 @@ void ngx_mqtt_window_release(ngx_mqtt_client_t *mc);
 void ngx_mqtt_window_resend(ngx_mqtt_client_t *mc);
 
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+/* the pieces of it: QoS 0; QoS 1 and 2, for which the client has room */
+void ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
+    ngx_mqtt_copy_t *copy);
+void ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+
+
+/* ngx_mqtt_client_share.c */
+
+/* hooks->room, hooks->deliver_shared */
+ngx_uint_t ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber,
+    ngx_uint_t qos);
+void ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, ngx_mqtt_shared_t *sd);
+
+/* only while mc->subscriber.stalled: there may be room again */
+void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
+
+/* "ob", which is shared, needs no other member anymore; if it does, "ob" may
+   be any */
+void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
+void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
+
+/* the client is no member anymore: of any group, of this one */
+void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter, ngx_str_t *share);
 
 
 /* ngx_mqtt_client_retain.c */

@@ -25,8 +25,6 @@
 #include "ngx_mqtt_client_session.h"
 
 
-static void ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
-    ngx_mqtt_copy_t *copy);
 static void ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_copy_t *copy);
 static ngx_int_t ngx_mqtt_window_send(ngx_mqtt_client_t *mc,
@@ -41,8 +39,6 @@ static void ngx_mqtt_window_remove(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob);
 static ngx_mqtt_outbound_t *ngx_mqtt_window_find(ngx_mqtt_window_t *window,
     uint16_t packet_id);
-static void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc,
-    ngx_mqtt_outbound_t *ob);
 
 
 void
@@ -83,7 +79,7 @@ ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber, ngx_mqtt_msg_t *m,
 }
 
 
-static void
+void
 ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_copy_t *copy)
 {
@@ -140,6 +136,19 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
         ngx_mqtt_client_session_resumed(mc, ob);
     }
 
+    ngx_mqtt_window_push(mc, ob);
+}
+
+
+/* takes the message */
+
+void
+ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
+{
+    ngx_mqtt_window_t  *window;
+
+    window = &mc->extra->window;
+
     if (window->nwaiting == 0 && ngx_mqtt_window_room(mc)) {
         (void) ngx_mqtt_window_send(mc, ob);
         return;
@@ -147,7 +156,7 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
 
     ngx_queue_insert_tail(&window->waiting, &ob->queue);
     window->nwaiting++;
-    window->waiting_size += m->payload.len;
+    window->waiting_size += ob->msg->payload.len;
 }
 
 
@@ -178,6 +187,7 @@ ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ob->qos = (uint8_t) copy->qos;
     ob->retain = (uint8_t) copy->retain;
     ob->dup = 0;
+    ob->sd = NULL;
 
     if (copy->nrefs) {
         ngx_memcpy(ob->refs, copy->refs,
@@ -265,6 +275,9 @@ ngx_mqtt_window_transmit(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     if (rc == NGX_DECLINED) {
         ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_messages_out_dropped);
         ngx_mqtt_window_remove(mc, ob);
+
+    } else if (rc == NGX_OK && ob->qos == 2) {
+        ngx_mqtt_client_share_done(ob);
     }
 
     return rc;
@@ -418,6 +431,10 @@ ngx_mqtt_client_made_room(ngx_mqtt_client_t *mc)
         ngx_mqtt_client_session_pull(mc);
     }
 
+    if (mc->subscriber.stalled) {
+        ngx_mqtt_client_share_ready(mc);
+    }
+
     if (ngx_mqtt_client_has_retained(mc)) {
         ngx_mqtt_client_retained_run(mc);
     }
@@ -522,12 +539,14 @@ ngx_mqtt_window_find(ngx_mqtt_window_t *window, uint16_t packet_id)
 }
 
 
-static void
+void
 ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
 {
     if (ob->msg) {
         ngx_mqtt_msg_unref(ob->msg);
     }
+
+    ngx_mqtt_client_share_done(ob);
 
     ngx_mqtt_free(mc->worker, ob,
                   sizeof(ngx_mqtt_outbound_t)

@@ -208,6 +208,10 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
 
     if (full && !ngx_mqtt_client_out_full(mc)) {
         ngx_mqtt_client_resume(mc);
+
+        if (mc->subscriber.stalled) {
+            ngx_mqtt_client_share_ready(mc);
+        }
     }
 
     if (mc->out == NULL) {

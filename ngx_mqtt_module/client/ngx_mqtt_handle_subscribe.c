@@ -215,6 +215,9 @@ ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
 
     if (share.len == 0) {
         ngx_mqtt_client_retained_cancel(mc, &filter->filter);
+
+    } else {
+        ngx_mqtt_client_share_unsubscribed(mc, &filter->filter, &share);
     }
 
     return NGX_MQTT_SUCCESS;

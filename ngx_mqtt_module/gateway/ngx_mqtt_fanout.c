@@ -115,7 +115,7 @@ ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
 
         /* others may have subscribed since */
 
-        (void) ngx_mqtt_directory_find(w, &fa->msg->topic, &workers);
+        (void) ngx_mqtt_route_prepare(w, fa->msg, &workers);
 
         (void) ngx_mqtt_route_publish(w, fa->msg, &workers,
                                       ngx_mqtt_fanout_sender(w, fa->msg),

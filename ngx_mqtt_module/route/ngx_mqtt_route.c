@@ -21,16 +21,16 @@
 
 
 static void ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
-    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
+    ngx_mqtt_directory_add_pt add);
+static void ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, void *data);
 static ngx_mqtt_filter_node_t *ngx_mqtt_route_filter(ngx_mqtt_worker_t *w,
     ngx_str_t *filter);
-static ngx_mqtt_share_t *ngx_mqtt_route_share(ngx_mqtt_worker_t *w,
-    ngx_mqtt_filter_node_t *node, ngx_str_t *name);
+static ngx_int_t ngx_mqtt_route_join(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, ngx_str_t *share, ngx_mqtt_sub_t *sub);
 static void ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub);
 static void ngx_mqtt_route_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node);
-static void ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w,
-    ngx_mqtt_filter_node_t *node, ngx_mqtt_share_t *share);
 static void ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
     ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged);
 static void ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node);
@@ -65,6 +65,9 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
            != NGX_OK
         || ngx_array_init(&route->refs, w->cycle->pool, 64,
                           sizeof(ngx_mqtt_route_ref_t))
+           != NGX_OK
+        || ngx_array_init(&route->shared, w->cycle->pool, 64,
+                          sizeof(uint64_t))
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -74,6 +77,10 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
 
     ngx_mqtt_directory_on_rebuild(w, ngx_mqtt_route_each);
 
+    if (ngx_mqtt_share_start(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_mqtt_route_bus_init(w);
 }
 
@@ -81,16 +88,39 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
 void
 ngx_mqtt_route_stop(ngx_mqtt_worker_t *w)
 {
+    if (w->route->shares) {
+        ngx_mqtt_share_stop(w);
+    }
+
     ngx_mqtt_filters_free(w, &w->route->filters);
     w->route = NULL;
 }
 
 
 static void
-ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
-    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+ngx_mqtt_route_each(ngx_mqtt_worker_t *w, ngx_mqtt_directory_add_pt add)
 {
-    ngx_mqtt_filters_each(w, &w->route->filters, add);
+    ngx_mqtt_filters_each(w, &w->route->filters, ngx_mqtt_route_each_filter,
+                          &add);
+}
+
+
+static void
+ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data)
+{
+    ngx_mqtt_directory_add_pt *add = data;
+
+    ngx_mqtt_share_t  *share;
+
+    if (!ngx_queue_empty(&node->subs)) {
+        (*add)(w, &node->node.key, 0, 1);
+    }
+
+    for (share = node->shares; share; share = share->next) {
+        share->stalled = 0;
+        (*add)(w, &node->node.key, share->id, share->nmembers);
+    }
 }
 
 
@@ -100,7 +130,6 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
     ngx_uint_t options, uint32_t id, ngx_uint_t *existed)
 {
     ngx_mqtt_sub_t          *sub;
-    ngx_mqtt_share_t        *sh;
     ngx_mqtt_filter_node_t  *node;
 
     sub = ngx_mqtt_route_find(subscriber, filter, share);
@@ -121,14 +150,9 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
         return NULL;
     }
 
-    sh = NULL;
     sub = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_sub_t));
 
-    if (sub && share->len) {
-        sh = ngx_mqtt_route_share(w, node, share);
-    }
-
-    if (sub == NULL || (share->len && sh == NULL)) {
+    if (sub == NULL || ngx_mqtt_route_join(w, node, share, sub) != NGX_OK) {
         ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
         ngx_mqtt_route_prune(w, node);
         return NULL;
@@ -136,12 +160,9 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
 
     sub->subscriber = subscriber;
     sub->filter = node;
-    sub->share = sh;
     sub->reader = NULL;
     sub->options = (uint8_t) options;
     sub->id = id;
-
-    ngx_queue_insert_tail(sh ? &sh->members : &node->subs, &sub->queue);
 
     sub->next = subscriber->subs;
     subscriber->subs = sub;
@@ -234,8 +255,6 @@ ngx_mqtt_route_find(ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter,
 }
 
 
-/* the filter, made and told to the node if it is new */
-
 static ngx_mqtt_filter_node_t *
 ngx_mqtt_route_filter(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 {
@@ -246,64 +265,51 @@ ngx_mqtt_route_filter(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 
     node = ngx_mqtt_filters_find(filters, filter);
 
-    if (node) {
-        return node;
-    }
-
-    node = ngx_mqtt_filters_add(w, filters, filter);
-
-    if (node && ngx_mqtt_directory_add(w, filter) != NGX_OK) {
-        ngx_mqtt_filters_remove(w, filters, node);
-        return NULL;
-    }
-
-    return node;
+    return node ? node : ngx_mqtt_filters_add(w, filters, filter);
 }
 
 
-static ngx_mqtt_share_t *
-ngx_mqtt_route_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
-    ngx_str_t *name)
+/* the node is told before the client is */
+
+static ngx_int_t
+ngx_mqtt_route_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    ngx_str_t *share, ngx_mqtt_sub_t *sub)
 {
-    ngx_mqtt_share_t  *share;
-
-    for (share = node->shares; share; share = share->next) {
-
-        if (share->name.len == name->len
-            && ngx_memcmp(share->name.data, name->data, name->len) == 0)
-        {
-            return share;
-        }
+    if (share->len) {
+        sub->share = ngx_mqtt_share_join(w, node, share, sub);
+        return sub->share ? NGX_OK : NGX_ERROR;
     }
 
-    share = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_share_t) + name->len);
-    if (share == NULL) {
-        return NULL;
+    if (ngx_queue_empty(&node->subs)
+        && ngx_mqtt_directory_add(w, &node->node.key) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    ngx_queue_init(&share->members);
+    ngx_queue_insert_tail(&node->subs, &sub->queue);
+    sub->share = NULL;
 
-    share->name.len = name->len;
-    share->name.data = (u_char *) share + sizeof(ngx_mqtt_share_t);
-    ngx_memcpy(share->name.data, name->data, name->len);
-
-    share->next = node->shares;
-    node->shares = share;
-
-    return share;
+    return NGX_OK;
 }
 
 
 static void
 ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub)
 {
+    ngx_mqtt_filter_node_t  *node;
+
+    node = sub->filter;
+
     ngx_queue_remove(&sub->queue);
 
     if (sub->share) {
-        ngx_mqtt_route_prune_share(w, sub->filter, sub->share);
+        ngx_mqtt_share_leave(w, node, sub->share);
+
+    } else if (ngx_queue_empty(&node->subs)) {
+        ngx_mqtt_directory_remove(w, &node->node.key);
     }
 
-    ngx_mqtt_route_prune(w, sub->filter);
+    ngx_mqtt_route_prune(w, node);
 
     ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
     ngx_mqtt_count_sub(w, NGX_MQTT_STAT_subscriptions, 1);
@@ -314,29 +320,8 @@ static void
 ngx_mqtt_route_prune(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node)
 {
     if (ngx_queue_empty(&node->subs) && node->shares == NULL) {
-        ngx_mqtt_directory_remove(w, &node->node.key);
         ngx_mqtt_filters_remove(w, &w->route->filters, node);
     }
-}
-
-
-static void
-ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
-    ngx_mqtt_share_t *share)
-{
-    ngx_mqtt_share_t  **next;
-
-    if (!ngx_queue_empty(&share->members)) {
-        return;
-    }
-
-    for (next = &node->shares; *next != share; next = &(*next)->next) {
-        /* void */
-    }
-
-    *next = share->next;
-
-    ngx_mqtt_free(w, share, sizeof(ngx_mqtt_share_t) + share->name.len);
 }
 
 
@@ -344,11 +329,17 @@ ngx_int_t
 ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers)
 {
-    if (!ngx_mqtt_directory_find(w, &m->topic, workers)) {
-        return NGX_OK;
+    ngx_mqtt_groups_t  *groups;
+
+    groups = &w->route->shares->found;
+
+    if (ngx_mqtt_directory_find(w, &m->topic, workers, groups)
+        && ngx_mqtt_route_check(w, workers) != NGX_OK)
+    {
+        return NGX_BUSY;
     }
 
-    return ngx_mqtt_route_check(w, workers);
+    return workers->groups ? ngx_mqtt_groups_check(w, groups) : NGX_OK;
 }
 
 
@@ -361,6 +352,12 @@ ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     rc = ngx_mqtt_route_send(w, m, workers, logged);
     local = ngx_mqtt_route_local(w, m, exclude, logged);
+
+    if ((workers->groups || w->route->shared.nelts)
+        && ngx_mqtt_share_publish(w, m, workers) == NGX_OK)
+    {
+        rc = NGX_OK;
+    }
 
     return (rc == NGX_OK || local == NGX_OK) ? NGX_OK : NGX_DECLINED;
 }
@@ -430,6 +427,7 @@ ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
     route->deliveries.nelts = 0;
     route->ids.nelts = 0;
     route->refs.nelts = 0;
+    route->shared.nelts = 0;
 }
 
 
@@ -438,6 +436,7 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_route_t *route = data;
 
+    uint64_t          *id;
     ngx_queue_t       *q;
     ngx_mqtt_share_t  *share;
 
@@ -453,16 +452,15 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
                                ngx_queue_data(q, ngx_mqtt_sub_t, queue));
     }
 
+    /* for publish(), who knows of the other members */
+
     for (share = node->shares; share; share = share->next) {
+        id = ngx_array_push(&route->shared);
+        if (id == NULL) {
+            return;
+        }
 
-        /* round robin */
-
-        q = ngx_queue_head(&share->members);
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&share->members, q);
-
-        ngx_mqtt_route_collect(route,
-                               ngx_queue_data(q, ngx_mqtt_sub_t, queue));
+        *id = share->id;
     }
 }
 
@@ -584,7 +582,7 @@ ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     dv->readers = 0;
 
     subscriber->stamp = route->stamp;
-    subscriber->delivery = route->deliveries.nelts - 1;
+    subscriber->delivery = (uint32_t) route->deliveries.nelts - 1;
 
     return dv;
 }

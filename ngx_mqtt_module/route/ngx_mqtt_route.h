@@ -13,7 +13,9 @@
  *     told that it exists.
  * (2) A subscriber gets one copy of a message, with the highest QoS of the
  *     matching subscriptions and all their identifiers (CONTRACT).
- * (3) A shared subscription, 4.8.2, gives a message to one of its members.
+ * (3) A shared subscription, 4.8.2, gives a message to one of its members in
+ *     the node, beside what that one gets for other subscriptions; see
+ *     ngx_mqtt_share.c.
  * (4) A message that stands in logs (ngx_mqtt_log.h) comes with its numbers:
  *     a reader's copy says which of them it is.
  *
@@ -47,7 +49,8 @@ struct ngx_mqtt_subscriber_s {
     ngx_mqtt_sub_t           *subs;          /* linked by sub->next */
     ngx_uint_t                nsubs;
     uint64_t                  stamp;         /* of the message matched last */
-    ngx_uint_t                delivery;      /* index in its deliveries */
+    uint32_t                  delivery;      /* index in its deliveries */
+    uint32_t                  stalled;       /* 1: a share may be for it */
 };
 
 
@@ -72,9 +75,16 @@ struct ngx_mqtt_filter_node_s {
 };
 
 
+/* the members that a shared subscription has in this worker */
+
 struct ngx_mqtt_share_s {
-    ngx_mqtt_share_t         *next;
+    ngx_mqtt_hash_node_t      node;          /* key: the bytes of id */
+    ngx_mqtt_share_t         *next;          /* of the same filter */
     ngx_queue_t               members;       /* the next one at the head */
+    ngx_uint_t                nmembers;
+    uint64_t                  id;            /* in all workers of the node */
+    uint64_t                  serial;        /* of the search that found it */
+    ngx_uint_t                stalled;       /* 1: no member has room */
     ngx_str_t                 name;
 };
 
@@ -183,7 +193,8 @@ void ngx_mqtt_filters_remove(ngx_mqtt_worker_t *w,
 void ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
     void (*matched)(void *data, ngx_mqtt_filter_node_t *node), void *data);
 void ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
-    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
+    void (*each)(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data), void *data);
 
 /* takes all filters with wildcards out; free() is for those that are empty */
 void ngx_mqtt_filters_clear(ngx_mqtt_worker_t *w,
@@ -194,22 +205,33 @@ void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 /*
  * ngx_mqtt_directory.c: filters of all workers of the node, in the zone.
  *
- * A worker adds a filter when its first subscription appears and removes it
- * with the last; NGX_ERROR when the zone is full.  find() sets in "workers"
- * the slots, other than our own, that have a filter that matches, and returns
- * 1 when there is one.  A slot may be found without need: its worker has just
- * died, or adds its filters again after somebody was killed in the middle of
- * a change; then "each" is called and has to call "add" for all of them.
+ * A worker adds a filter when its first ordinary subscription appears and
+ * removes it with the last, and tells the number of its members in a group
+ * when it changes; NGX_ERROR when the zone is full, nothing has changed then.
+ * A worker whose members of a group are all stalled says so.
+ *
+ * find() sets in "workers" the slots, other than our own, that have a filter
+ * that matches, and returns 1 when there is one; into "groups" come all groups
+ * that match, unless nobody else has a filter that might.  A slot may be found
+ * without need: its worker has just died, or adds its filters again after
+ * somebody was killed in the middle of a change; then "each" is called and has
+ * to call "add" for all of them, with the group, or 0 for an ordinary one.
  */
 
 #define NGX_MQTT_WORKERS_WORDS  (NGX_MQTT_ZONE_SLOTS / 64)
 
 typedef struct {
     uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
+    uint64_t                  groups;        /* 0: none was found; otherwise
+                                                groups->serial */
 } ngx_mqtt_workers_t;
 
+typedef struct ngx_mqtt_groups_s  ngx_mqtt_groups_t;
+
+typedef void (*ngx_mqtt_directory_add_pt)(ngx_mqtt_worker_t *w,
+    ngx_str_t *filter, uint64_t group, ngx_uint_t members);
 typedef void (*ngx_mqtt_directory_each_pt)(ngx_mqtt_worker_t *w,
-    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
+    ngx_mqtt_directory_add_pt add);
 
 ngx_int_t ngx_mqtt_directory_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_directory_stop(ngx_mqtt_worker_t *w);
@@ -217,8 +239,12 @@ void ngx_mqtt_directory_on_rebuild(ngx_mqtt_worker_t *w,
     ngx_mqtt_directory_each_pt each);
 ngx_int_t ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 void ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter);
+ngx_int_t ngx_mqtt_directory_share(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t members);
+void ngx_mqtt_directory_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t stalled);
 ngx_uint_t ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
-    ngx_mqtt_workers_t *workers);
+    ngx_mqtt_workers_t *workers, ngx_mqtt_groups_t *groups);
 
 /* a worker is dead: also ngx_mqtt_zone_bury(), if nobody has done it yet */
 void ngx_mqtt_directory_bury(ngx_mqtt_worker_t *w, ngx_uint_t slot,
@@ -247,6 +273,26 @@ ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 void ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_subscriber_t *subscriber, ngx_uint_t own,
     ngx_mqtt_log_ref_t *ref, u_char *uid);
+
+
+/*
+ * ngx_mqtt_share.c.  A QoS 1 or 2 message that a member of a shared
+ * subscription has got through hooks->deliver_shared() comes back once: it is
+ * done(), because it needs no other member anymore, or given up with again(),
+ * and another member gets it at the end of the turn.
+ */
+
+void ngx_mqtt_share_done(ngx_mqtt_shared_t *sd);
+void ngx_mqtt_share_again(ngx_mqtt_shared_t *sd);
+
+/* the subscriber has room again; needed only while it is "stalled" */
+void ngx_mqtt_share_ready(ngx_mqtt_worker_t *w,
+    ngx_mqtt_subscriber_t *subscriber);
+
+/* the shared subscription that it was for, and the id of one */
+uint64_t ngx_mqtt_share_of(ngx_mqtt_shared_t *sd);
+uint64_t ngx_mqtt_share_id(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_str_t *name);
 
 
 #endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */
