@@ -148,7 +148,7 @@ $old->connect(client_id => 'stuck', keep_alive => 0);
 
 my $new = socket_on($second, port => 'impatient');
 
-kill 'STOP', $first;
+MqttTest::Util::suspend($first);
 
 is($new->connect(client_id => 'stuck')->{reason}, 0,
    'the session of a worker that hangs');
@@ -181,7 +181,7 @@ my @new = map { socket_on($second) } 1 .. 3;
 
 my $frames = $t->total('bus_frames_out');
 
-kill 'STOP', $first;
+MqttTest::Util::suspend($first);
 $new[2]->send(CONNECT => client_id => 'late');
 
 ok(wait_for { $t->total('bus_frames_out') > $frames }, 'an owner is asked');

@@ -72,6 +72,8 @@ package MqttTest::Client;
 #               the client is closed; returns how many were acknowledged.
 #               $c->acked, $c->refused: the numbers n in the order of arrival
 #               ($c->released for QoS 2: PUBCOMPs), $c->published: how many
+#     MqttTest::Client->unanswered(\@clients)
+#               how many publishes of publish_many have no answer yet
 
 use warnings;
 use strict;
@@ -797,6 +799,7 @@ sub publish_many {
             if ($qos) {
                 $id = $c->next_id;
                 $c->{waiting}{$id} = $n;
+                $c->{unanswered}{$n} = 1;
 
             } else {
                 return if length $c->{out} > 65536;
@@ -814,6 +817,7 @@ sub publish_many {
 
     for my $c (@$clients) {
         $c->{waiting} = {};
+        $c->{unanswered} = {};
         $c->{published} = 0;
         $c->{$_} = [] for qw/ acked refused released /;
         $feed->($c);
@@ -855,6 +859,8 @@ sub publish_many {
                 $total++;
             }
 
+            delete $c->{unanswered}{$n};
+
             if ($end) {
                 delete $c->{waiting}{$p->{packet_id}};
                 $feed->($c);
@@ -865,6 +871,17 @@ sub publish_many {
         });
 
     return $total;
+}
+
+
+sub unanswered {
+    my ($class, $clients) = @_;
+
+    my $n = 0;
+
+    $n += keys %{ $_->{unanswered} } for @$clients;
+
+    return $n;
 }
 
 
