@@ -218,27 +218,10 @@ $_->disconnect for @new;
 
 ###############################################################################
 
-# A connection to one worker: the kernel chooses, the log tells.
-
 sub socket_on {
     my ($pid, %args) = @_;
 
-    for (1 .. 200) {
-        my $c = $t->socket(port => 'spread', %args);
-        my $port = $c->local_port;
-        my $worker;
-
-        wait_for {
-            ($worker) = $t->error_log
-                        =~ /(\d+)#\S+ \*\d+ client \S+:$port connected to/;
-        } or die "a connection was not accepted\n";
-
-        return $c if $worker == $pid;
-
-        $c->close;
-    }
-
-    die "no connection to worker $pid\n";
+    return $t->socket_at($pid, port => 'spread', %args);
 }
 
 

@@ -155,12 +155,31 @@ sub start_tls {
 sub open {
     my ($class, %args) = @_;
 
+    my ($options, $connect) = $class->split_args(%args);
+
+    return $class->new(%$options)->connected(%$connect);
+}
+
+
+# options of new(), and the rest
+
+sub split_args {
+    my ($class, %args) = @_;
+
     my %options = map { exists $args{$_} ? ($_ => delete $args{$_}) : () }
                   qw/ host port version timeout ssl proxy auto_ack
                       receive_buffer /;
 
-    my $self = $class->new(%options);
-    my $connack = $self->connect(%args);
+    return (\%options, \%args);
+}
+
+
+# connect(), or dies
+
+sub connected {
+    my ($self, %connect) = @_;
+
+    my $connack = $self->connect(%connect);
 
     die "CONNECT was answered by a close\n" if !$connack;
     die sprintf "CONNECT was refused with 0x%02x\n", $connack->{reason}
