@@ -678,7 +678,9 @@ sub expect {
                                    sort keys %fields;
     my $timeout = delete $fields{-timeout};
     my $packet = $self->recv($timeout);
-    my @wrong = grep { !equal($packet->{$_}, $fields{$_}) } sort keys %fields;
+    my @wrong = $packet ? grep { !equal($packet->{$_}, $fields{$_}) }
+                               sort keys %fields
+                        : ();
 
     my $ok = $packet && $packet->{type} eq $type && !@wrong;
 
