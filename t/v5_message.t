@@ -43,7 +43,8 @@ my @cases = (
     [ 'all properties', \@all ],
     [ 'none', [] ],
     [ 'payload format 0', [ [ payload_format => 0 ] ] ],
-    [ 'empty strings', [ [ content_type => '' ], [ correlation_data => '' ] ] ],
+    [ 'empty strings',
+      [ [ content_type => '' ], [ correlation_data => '' ] ] ],
     [ 'correlation data of 65535 bytes',
       [ [ correlation_data => "\xfe" x 65535 ] ] ],
     [ '500 user properties',
@@ -119,8 +120,8 @@ for my $where ([ 'one worker', $one ], [ 'two workers', $two ]) {
     $_->disconnect for $p, $s, $asked, values %old;
 }
 
-# Message Expiry, [MQTT-3.3.2-5], [MQTT-3.3.2-6]: while it waits for room in the
-# window of its receiver
+# Message Expiry, [MQTT-3.3.2-5], [MQTT-3.3.2-6]: while a message waits for
+# room in the window of its receiver
 
 my $p = $t->client_at($one);
 my $s = $t->socket_at($two, auto_ack => 0);
