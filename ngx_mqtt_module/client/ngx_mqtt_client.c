@@ -26,6 +26,8 @@
 
 static void ngx_mqtt_client_timeout(ngx_mqtt_client_t *mc, ngx_event_t *ev);
 static void ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc);
+static ngx_int_t ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc,
+    ngx_uint_t reason, ngx_str_t *text);
 static void ngx_mqtt_client_leave(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_close_handler(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_client_linger(ngx_mqtt_client_t *mc);
@@ -358,29 +360,38 @@ ngx_int_t
 ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...)
 {
-    u_char    buf[NGX_MAX_ERROR_STR], *p;
-    va_list   args;
+    u_char      buf[NGX_MAX_ERROR_STR];
+    va_list     args;
+    ngx_str_t   text;
 
     if (mc->closing) {
         return NGX_ERROR;
     }
 
     va_start(args, fmt);
-    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    text.len = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args) - buf;
+    text.data = buf;
     va_end(args);
 
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                  "%*s, reason code: 0x%02xi",
-                  (size_t) (p - buf), buf, reason);
+                  "%V, reason code: 0x%02xi", &text, reason);
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_protocol_errors);
 
-    return ngx_mqtt_client_close(mc, reason);
+    return ngx_mqtt_client_close_because(mc, reason, &text);
 }
 
 
 ngx_int_t
 ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
+{
+    return ngx_mqtt_client_close_because(mc, reason, NULL);
+}
+
+
+static ngx_int_t
+ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
+    ngx_str_t *text)
 {
     if (mc->closing) {
         return NGX_ERROR;
@@ -396,7 +407,7 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
         && !mc->disconnected)
     {
-        ngx_mqtt_client_send_ack(mc, NGX_MQTT_DISCONNECT, 0, reason);
+        ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);

@@ -250,7 +250,10 @@ void ngx_mqtt_client_event(ngx_mqtt_client_t *mc, ngx_event_t *ev);
  */
 ngx_int_t ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
 
-/* the same with one INFO line, and counted as a protocol error */
+/*
+ * The same with one INFO line, and counted as a protocol error.  The line is
+ * also the reason string: it must not contain what a client has sent.
+ */
 ngx_int_t ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...);
 
@@ -275,6 +278,21 @@ ngx_mqtt_client_extra_t *ngx_mqtt_client_get_extra(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_read(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_resume(ngx_mqtt_client_t *mc);
 ngx_int_t ngx_mqtt_client_keep(ngx_mqtt_client_t *mc, u_char *p, size_t len);
+
+
+/* ngx_mqtt_client_reason.c */
+
+/*
+ * Adds "text" (NULL: none) to the properties of a packet that is "len" bytes
+ * long without it, if the client wants it and has room for it.  The text has
+ * to live until the packet is written.
+ */
+void ngx_mqtt_client_reason_string(ngx_mqtt_client_t *mc,
+    ngx_mqtt_props_t *props, size_t len, ngx_str_t *text);
+
+/* ngx_mqtt_client_send_ack() with a reason string; also for DISCONNECT */
+void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    uint16_t packet_id, ngx_uint_t code, ngx_str_t *text);
 
 
 /* ngx_mqtt_client_write.c */

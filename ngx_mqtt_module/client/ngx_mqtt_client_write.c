@@ -126,18 +126,7 @@ void
 ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code)
 {
-    u_char          *p;
-    ngx_mqtt_ack_t   pkt;
-
-    pkt.packet_id = packet_id;
-    pkt.code = code;
-    ngx_mqtt_props_reset(&pkt.props);
-
-    p = ngx_mqtt_client_room(mc, ngx_mqtt_ack_len(mc->version, type, &pkt));
-
-    if (p) {
-        (void) ngx_mqtt_write_ack(p, mc->version, type, &pkt);
-    }
+    ngx_mqtt_client_send_reason(mc, type, packet_id, code, NULL);
 }
 
 

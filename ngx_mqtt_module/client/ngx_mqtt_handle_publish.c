@@ -495,6 +495,7 @@ void
 ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
     ngx_uint_t reason)
 {
+    ngx_str_t           text;
     ngx_mqtt_client_t  *mc;
 
     mc = data;
@@ -503,12 +504,16 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         return;
     }
 
+    ngx_str_null(&text);
+
     if (reason >= NGX_MQTT_UNSPECIFIED_ERROR) {
+        text.data = (u_char *) ngx_mqtt_reason_name(reason);
+        text.len = ngx_strlen(text.data);
+
         ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_messages_refused);
 
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                      "publish of client was refused: %s",
-                      ngx_mqtt_reason_name(reason));
+                      "publish of client was refused: %V", &text);
 
         if (mc->version != NGX_MQTT_V5
             && mc->worker->gateway->refused_publish
@@ -526,9 +531,9 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         }
     }
 
-    ngx_mqtt_client_send_ack(mc, (qos == 1) ? NGX_MQTT_PUBACK
-                                            : NGX_MQTT_PUBREC,
-                             packet_id, reason);
+    ngx_mqtt_client_send_reason(mc, (qos == 1) ? NGX_MQTT_PUBACK
+                                               : NGX_MQTT_PUBREC,
+                                packet_id, reason, &text);
 
     if (mc->flow_blocked) {
         mc->flow_blocked = 0;

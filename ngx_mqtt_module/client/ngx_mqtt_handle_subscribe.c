@@ -111,13 +111,6 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
-    if (mc->subscriber.nsubs >= (ngx_uint_t) mc->conf->max_subscriptions) {
-        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                      "client exceeded %ui subscriptions",
-                      mc->subscriber.nsubs);
-        return NGX_MQTT_QUOTA_EXCEEDED;
-    }
-
     id = 0;
     options = filter->options;
 
@@ -138,6 +131,18 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
                                    &filter->filter, &share, options, id,
                                    &existed);
     if (sub == NULL) {
+        return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
+    if (!existed && mc->subscriber.nsubs
+                    > (ngx_uint_t) mc->conf->max_subscriptions)
+    {
+        (void) ngx_mqtt_route_unsubscribe(mc->worker, &mc->subscriber,
+                                          &filter->filter, &share);
+
+        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                      "client exceeded %ui subscriptions",
+                      mc->subscriber.nsubs);
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
@@ -275,26 +280,40 @@ ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc, ngx_uint_t type,
 }
 
 
-/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80 */
+/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80, without a string */
 
 ngx_int_t
 ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_suback_t *ack)
 {
-    u_char      *p;
+    u_char      *p, buf[128];
+    ngx_str_t    text;
     ngx_uint_t   i;
 
     type = (type == NGX_MQTT_SUBSCRIBE) ? NGX_MQTT_SUBACK : NGX_MQTT_UNSUBACK;
 
-    if (mc->version != NGX_MQTT_V5) {
+    ngx_str_null(&text);
 
-        for (i = 0; i < ack->codes.len; i++) {
+    for (i = 0; i < ack->codes.len; i++) {
 
-            if (ack->codes.data[i] > NGX_MQTT_UNSPECIFIED_ERROR) {
-                ack->codes.data[i] = NGX_MQTT_UNSPECIFIED_ERROR;
-            }
+        if (ack->codes.data[i] < NGX_MQTT_UNSPECIFIED_ERROR) {
+            continue;
+        }
+
+        if (mc->version != NGX_MQTT_V5) {
+            ack->codes.data[i] = NGX_MQTT_UNSPECIFIED_ERROR;
+
+        } else if (text.len == 0) {
+            text.data = buf;
+            text.len = ngx_snprintf(buf, sizeof(buf), "filter %ui: %s", i + 1,
+                                    ngx_mqtt_reason_name(ack->codes.data[i]))
+                       - buf;
         }
     }
+
+    ngx_mqtt_client_reason_string(mc, &ack->props,
+                                  ngx_mqtt_suback_len(mc->version, type, ack),
+                                  &text);
 
     p = ngx_mqtt_client_room(mc, ngx_mqtt_suback_len(mc->version, type, ack));
     if (p == NULL) {
