@@ -40,6 +40,7 @@ static void ngx_mqtt_save_serve(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_packet(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_mqtt_ack_slot_t *slot, ngx_uint_t code);
 static void ngx_mqtt_save_timer(ngx_event_t *ev);
+static void ngx_mqtt_save_ack(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_lower(ngx_queue_t *queue);
 static void ngx_mqtt_save_prune(ngx_mqtt_client_t *mc);
@@ -169,6 +170,11 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
 
     ss->save_op = op;
     ss->sent++;
+
+    if (ss->acking) {
+        ss->acking = 0;
+        ngx_mqtt_save_ack(mc);
+    }
 }
 
 
@@ -208,17 +214,8 @@ ngx_mqtt_save_done(ngx_mqtt_op_t *op)
 
     ss->save_op = NULL;
 
-    if (op->rc == NGX_DECLINED) {
-
-        /* claimed under a later epoch: somebody else is the owner */
-
-        mc->claimed = 0;
-        ngx_mqtt_client_close(mc, NGX_MQTT_SESSION_TAKEN_OVER);
-        return;
-    }
-
     if (op->rc != NGX_OK) {
-        ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        ngx_mqtt_client_session_lost(mc, op);
         return;
     }
 
@@ -299,8 +296,9 @@ ngx_mqtt_save_timer(ngx_event_t *ev)
 
         ngx_queue_remove(q);
         ss->unsaved = 0;
+        ss->acking = 1;
 
-        ngx_mqtt_client_save_now(ss->client, 1);
+        (void) ngx_mqtt_client_save(ss->client);
     }
 }
 
@@ -308,18 +306,25 @@ ngx_mqtt_save_timer(ngx_event_t *ev)
 void
 ngx_mqtt_client_save_now(ngx_mqtt_client_t *mc, ngx_uint_t state)
 {
-    ngx_queue_t                *q;
-    ngx_mqtt_reader_t          *reader;
-    ngx_mqtt_client_session_t  *ss;
-
-    ss = mc->extra->session;
-
     if (state) {
         (void) ngx_mqtt_save_state(mc, NULL);
 
     } else {
         ngx_mqtt_save_cursors(mc);
     }
+
+    ngx_mqtt_save_ack(mc);
+}
+
+
+static void
+ngx_mqtt_save_ack(ngx_mqtt_client_t *mc)
+{
+    ngx_queue_t                *q;
+    ngx_mqtt_reader_t          *reader;
+    ngx_mqtt_client_session_t  *ss;
+
+    ss = mc->extra->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);

@@ -49,7 +49,8 @@ static ngx_int_t ngx_mqtt_session_detach(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub);
 static ngx_mqtt_op_t *ngx_mqtt_session_step(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_step_done(ngx_mqtt_op_t *op);
-static void ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_int_t rc);
+static void ngx_mqtt_session_settle(ngx_mqtt_client_t *mc,
+    ngx_mqtt_op_t *op);
 static void ngx_mqtt_session_send_answer(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_free_answer(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_free_reader(ngx_mqtt_client_t *mc,
@@ -392,7 +393,7 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
         reader->end = ngx_max(reader->end, attached->last);
     }
 
-    ngx_mqtt_session_settle(reader->client, op->rc);
+    ngx_mqtt_session_settle(reader->client, op);
 }
 
 
@@ -434,49 +435,55 @@ ngx_mqtt_session_step(ngx_mqtt_client_t *mc)
 static void
 ngx_mqtt_session_step_done(ngx_mqtt_op_t *op)
 {
-    ngx_mqtt_session_settle(op->data, op->rc);
+    ngx_mqtt_session_settle(op->data, op);
 }
 
 
 /* one of the pending steps is over; the last one brings the answer */
 
 static void
-ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_int_t rc)
+ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
 {
     ngx_mqtt_client_session_t  *ss;
 
     ss = mc->extra->session;
     ss->pending--;
 
-    if (rc == NGX_DECLINED) {
-
-        /* claimed under a later epoch: somebody else is the owner */
-
-        mc->claimed = 0;
-        ngx_mqtt_client_close(mc, NGX_MQTT_SESSION_TAKEN_OVER);
-        return;
-    }
-
     if (mc->state == NGX_MQTT_CLIENT_CONNECTING) {
 
-        if (rc != NGX_OK || ss->pending == 0) {
-            ngx_mqtt_connect_restored(mc, rc);
+        if (op->rc != NGX_OK || ss->pending == 0) {
+            ngx_mqtt_connect_restored(mc, op->rc);
         }
 
         return;
     }
 
-    if (rc != NGX_OK) {
+    if (op->rc != NGX_OK) {
 
         /* better than a subscription that is only half there */
 
-        ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        ngx_mqtt_client_session_lost(mc, op);
         return;
     }
 
     if (ss->pending == 0) {
         ngx_mqtt_session_send_answer(mc);
     }
+}
+
+
+void
+ngx_mqtt_client_session_lost(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
+{
+    if (op->rc == NGX_DECLINED) {
+        mc->claimed = 0;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "session could not be saved: %s",
+                  ngx_mqtt_reason_name(op->reason));
+
+    ngx_mqtt_client_close(mc, op->reason);
 }
 
 

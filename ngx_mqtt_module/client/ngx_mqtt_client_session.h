@@ -115,6 +115,7 @@ struct ngx_mqtt_client_session_s {
 
     unsigned                  unsaved:1;
     unsigned                  saving:1;
+    unsigned                  acking:1;     /* the next save moves cursors */
     unsigned                  ready:1;      /* CONNACK was sent */
     unsigned                  replaying:1;
 };
@@ -151,6 +152,9 @@ ngx_int_t ngx_mqtt_client_session_unsubscribe(ngx_mqtt_client_t *mc,
    copied */
 ngx_int_t ngx_mqtt_client_session_answer(ngx_mqtt_client_t *mc,
     ngx_uint_t type, ngx_mqtt_suback_t *ack);
+
+/* what was to be written was not: claimed by somebody else, or lost */
+void ngx_mqtt_client_session_lost(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op);
 
 ngx_mqtt_reader_t *ngx_mqtt_client_session_reader(
     ngx_mqtt_client_session_t *ss, uint32_t number);
