@@ -157,7 +157,7 @@ $kafka->resume;
 sub on {
     my ($pid, %args) = @_;
 
-    return client_on($t, $pid, port => 'spread', %args);
+    return client_on($t, $pid, %args);
 }
 
 

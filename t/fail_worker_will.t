@@ -186,7 +186,7 @@ is(session('single')->{w}, undef, 'without the will');
 sub on {
     my ($pid, %args) = @_;
 
-    return client_on($t, $pid, port => 'spread', %args);
+    return client_on($t, $pid, %args);
 }
 
 

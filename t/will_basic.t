@@ -175,8 +175,8 @@ is($t->total('wills_waiting'), 0, 'none waits');
 
 ###############################################################################
 
-sub on  { return client_on($t, $worker[shift], port => 'spread', @_) }
-sub raw { return socket_on($t, $worker[shift], port => 'spread', @_) }
+sub on  { return client_on($t, $worker[shift], @_) }
+sub raw { return socket_on($t, $worker[shift], @_) }
 
 
 sub will {

@@ -94,7 +94,7 @@ is($t->total('wills_published'), 11, 'no other one was published');
 
 ###############################################################################
 
-sub on { return client_on($t, $worker[shift], port => 'spread', @_) }
+sub on { return client_on($t, $worker[shift], @_) }
 
 
 sub expiry {

@@ -88,7 +88,8 @@ ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
     m = ngx_mqtt_msg_create(mc->worker, will->topic.len + will->payload.len
                                         + len + mc->node.key.len);
     if (m == NULL) {
-        return NGX_ERROR;
+        return ngx_mqtt_connect_refuse(mc, pkt->version,
+                                       NGX_MQTT_SERVER_UNAVAILABLE);
     }
 
     p = ngx_mqtt_msg_data(m);

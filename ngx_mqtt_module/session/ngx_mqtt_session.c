@@ -276,16 +276,20 @@ static void
 ngx_mqtt_session_saved(ngx_mqtt_op_t *op)
 {
     ngx_int_t                rc;
+    ngx_uint_t               reason;
     ngx_mqtt_redis_reply_t  *reply;
 
     reply = op->result;
     rc = NGX_ERROR;
+    reason = NGX_MQTT_SERVER_UNAVAILABLE;
 
     if (op->rc == NGX_OK && reply->type == NGX_MQTT_REDIS_INTEGER) {
-        rc = reply->integer ? NGX_OK : NGX_DECLINED;
+        rc = (reply->integer > 0) ? NGX_OK : NGX_DECLINED;
+        reason = (reply->integer < 0) ? NGX_MQTT_UNSPECIFIED_ERROR
+                                      : NGX_MQTT_SESSION_TAKEN_OVER;
     }
 
-    ngx_mqtt_op_complete(op->data, rc, NGX_MQTT_SUCCESS, NULL);
+    ngx_mqtt_op_complete(op->data, rc, reason, NULL);
 }
 
 
