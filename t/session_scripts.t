@@ -29,7 +29,8 @@ my ($epoch, $owner, $present, $fields, @rest) = claim('w1', 0, 100);
 like($epoch, qr/^\d{16}$/, 'the epoch of a new session');
 is($owner, '', 'which had no owner');
 is($present, 0, 'and was not there');
-is_deeply([ $fields, @rest ], [ [], [], [] ], 'nothing else is known of it');
+is_deeply([ $fields, @rest ], [ [], [], [], '' ],
+          'nothing else is known of it');
 
 is(save($epoch, 'sx/+', 'one', 's$share/g/x', '', 'v', "\0v"), 1,
    'fields are written');
@@ -50,8 +51,8 @@ is_deeply([ release('w1', $epoch, 100) ], [ 1, $when, [], [] ],
 my ($next, @claimed) = claim('w2', 0, 50);
 
 cmp_ok($next, '>', $epoch, 'the epoch grows');
-is_deeply([ @claimed[0, 1], pairs($claimed[2]), @claimed[3, 4] ],
-          [ '', 1, { sg => "bytes\n", v => "\0v" }, [], [] ],
+is_deeply([ @claimed[0, 1], pairs($claimed[2]), @claimed[3 .. 5] ],
+          [ '', 1, { sg => "bytes\n", v => "\0v" }, [], [], $when ],
           'the fields of a session that is resumed');
 is(session()->{t}, undef, 'which does not end any more');
 

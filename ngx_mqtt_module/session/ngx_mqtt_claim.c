@@ -249,7 +249,7 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
 }
 
 
-/* { epoch, previous owner, session present, fields, wills, filters } */
+/* { epoch, previous owner, session present, fields, wills, filters, when } */
 
 static ngx_int_t
 ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
@@ -257,13 +257,14 @@ ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
 {
     if (reply == NULL
         || reply->type != NGX_MQTT_REDIS_ARRAY
-        || reply->nelts != 6
+        || reply->nelts != 7
         || reply->elts[0]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER
         || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY
         || reply->elts[4]->type != NGX_MQTT_REDIS_ARRAY
-        || reply->elts[5]->type != NGX_MQTT_REDIS_ARRAY)
+        || reply->elts[5]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[6]->type != NGX_MQTT_REDIS_STRING)
     {
         ngx_log_error(NGX_LOG_ERR, claim->worker->log, 0,
                       "unexpected reply of Redis to the claim of a session");
@@ -332,6 +333,11 @@ static void
 ngx_mqtt_claim_chores(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply)
 {
     ngx_mqtt_chores_t  *ch;
+
+    if (reply->elts[6]->str.len) {
+        ngx_mqtt_janitor_forget(claim->worker, &claim->client_id,
+                                &reply->elts[6]->str);
+    }
 
     if (reply->elts[4]->nelts == 0 && reply->elts[5]->nelts == 0) {
         return;

@@ -41,7 +41,7 @@ static void ngx_mqtt_janitor_end(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t score);
 static void ngx_mqtt_janitor_ended(ngx_mqtt_op_t *op);
 static void ngx_mqtt_janitor_done(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    uint64_t score, ngx_str_t *when);
+    ngx_str_t *score, ngx_str_t *when);
 
 
 void
@@ -74,6 +74,18 @@ ngx_mqtt_janitor_note(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     argv[3] = *client_id;
 
     ngx_mqtt_redis_command(w->redis, 4, argv, NGX_MQTT_REDIS_WAIT, NULL);
+}
+
+
+void
+ngx_mqtt_janitor_forget(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *when)
+{
+    ngx_str_t  never;
+
+    ngx_str_null(&never);
+
+    ngx_mqtt_janitor_done(w, client_id, when, &never);
 }
 
 
@@ -230,8 +242,9 @@ ngx_mqtt_janitor_end(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
 static void
 ngx_mqtt_janitor_ended(ngx_mqtt_op_t *op)
 {
+    u_char                   text[NGX_INT64_LEN];
     ngx_int_t                state;
-    ngx_str_t                when;
+    ngx_str_t                when, score;
     ngx_mqtt_worker_t       *w;
     ngx_mqtt_chores_t       *ch;
     ngx_mqtt_janitor_job_t  *job;
@@ -241,7 +254,10 @@ ngx_mqtt_janitor_ended(ngx_mqtt_op_t *op)
     ch = job->chores;
 
     if (ngx_mqtt_chores_ended(ch, op, &state, &when) == NGX_OK) {
-        ngx_mqtt_janitor_done(w, &ch->node.key, job->score, &when);
+        score.data = text;
+        score.len = ngx_sprintf(text, "%uL", job->score) - text;
+
+        ngx_mqtt_janitor_done(w, &ch->node.key, &score, &when);
 
         if (state == 2) {
             ngx_mqtt_count(w, NGX_MQTT_STAT_sessions_expired);
@@ -255,15 +271,13 @@ ngx_mqtt_janitor_ended(ngx_mqtt_op_t *op)
 
 static void
 ngx_mqtt_janitor_done(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    uint64_t score, ngx_str_t *when)
+    ngx_str_t *score, ngx_str_t *when)
 {
-    u_char     text[NGX_INT64_LEN];
     ngx_str_t  argv[4];
 
     argv[0] = w->sessions->keys[NGX_MQTT_SESSION_KEY_DUE];
     argv[1] = *client_id;
-    argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%uL", score) - text;
+    argv[2] = *score;
     argv[3] = *when;
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_DUE_DONE, 1, 4, argv,

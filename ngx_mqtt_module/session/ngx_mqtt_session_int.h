@@ -176,6 +176,9 @@ void ngx_mqtt_janitor_init(ngx_mqtt_worker_t *w);
 /* something of this session is due at "when", ms of Redis' clock */
 void ngx_mqtt_janitor_note(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *when);
+/* not any more, unless something else is by now */
+void ngx_mqtt_janitor_forget(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *when);
 
 
 #endif /* _NGX_MQTT_SESSION_INT_H_INCLUDED_ */

@@ -11,7 +11,7 @@
 -- Returns { epoch; previous owner or ""; session present; the s* and v fields
 -- of a session that is present, name and value; wills that are the owner's to
 -- publish, number and message; filters whose readers are to be detached,
--- filter and epoch }.
+-- filter and epoch; when something was due of the session, ms, or "" }.
 --
 -- The epoch is the time in microseconds, or one more than the last one where
 -- the clock stands behind it: so it grows for a client id for ever, although
@@ -105,4 +105,5 @@ if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[1], 'w', ARGV[4])
 end
 
-return { epoch, s[2] or '', present, fields, wills, filters }
+return { epoch, s[2] or '', present, fields, wills, filters,
+         s[6] or s[4] or '' }

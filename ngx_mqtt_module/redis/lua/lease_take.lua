@@ -15,7 +15,9 @@ local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[2]))
 local mark = redis.call('HGET', KEYS[2], ARGV[2]) or ''
 local kind, rest = mark:sub(1, 1), mark:sub(2)
 
-if not score and (ARGV[4] ~= '1' or redis.call('ZSCORE', KEYS[3], ARGV[2])) then
+if not score
+   and (ARGV[4] ~= '1' or redis.call('ZSCORE', KEYS[3], ARGV[2]))
+then
     return 0
 end
 
