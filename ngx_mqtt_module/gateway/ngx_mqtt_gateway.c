@@ -154,9 +154,10 @@ ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
 
     ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
 
-    ngx_mqtt_session_leave_end(w);
-
-    ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+    if (ngx_mqtt_redis_pending(w->redis) == 0) {
+        ngx_mqtt_session_leave_end(w);
+        ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+    }
 }
 
 
