@@ -22,6 +22,10 @@ use MqttTest::Source qw/ files text /;
 my %code = map { $_ => text($_) } files(qr{^ngx_mqtt_module/.*\.[ch]$});
 my $all = join "\n", map { $code{$_} } sort keys %code;
 
+# directives that are read into a ngx_mqtt_client_conf_t are merged by client/
+
+my $merged_by_client = qr/^client\./;
+
 my %contexts = (
     NGX_STREAM_MAIN_CONF => 'stream',
     NGX_STREAM_SRV_CONF  => 'server',
@@ -378,8 +382,14 @@ sub check_default {
     my $docs = $d->{default};
     my $value;
 
+    if (defined $command->{field} && $docs eq '—') {
+        my $field = $command->{field} =~ s/$merged_by_client//r;
+
+        return () if ($defaults->{$field} // '') eq 'NULL';
+    }
+
     if (defined $command->{field}) {
-        $value = $defaults->{$command->{field}};
+        $value = $defaults->{$command->{field} =~ s/$merged_by_client//r};
         return "default of $command->{field} is not in the code"
             if !defined $value;
 
@@ -392,7 +402,7 @@ sub check_default {
         return $docs eq '—' ? () : "default is none, not \"$docs\"";
     }
 
-    $value = $enums->{$value} // number($value);
+    $value = $enums->{$value} // number($value =~ s/^"(.*)"$/$1/r);
     $value = $value ? 'on' : 'off'
         if grep { $_ eq 'NGX_CONF_FLAG' } @{ $command->{flags} };
 
