@@ -34,6 +34,7 @@ STATIC_OPTS   = --with-debug --with-compat --with-threads \
 		--with-stream --with-stream_ssl_module \
 		--with-stream_ssl_preread_module --with-stream_realip_module \
 		--with-http_ssl_module --with-http_v2_module \
+		--with-http_auth_request_module \
 		--with-http_stub_status_module --with-http_realip_module \
 		--error-log-path=stderr
 

@@ -75,6 +75,7 @@ for my $page (sort keys %pages) {
 my $stream = text('docs/ngx_stream_mqtt_module.md');
 my $counters = text('docs/counters.md');
 
+report('settings of clients', client_settings());
 report('parameters', parameters($stream));
 report('variables', variables($stream));
 report('counters', counters($counters));
@@ -481,19 +482,49 @@ sub parameters {
 }
 
 
+# what a listener of stream can set, a location of http can too
+
+sub client_settings {
+    my %fields = map {
+        my $room = $_;
+
+        $room => { map { ($_->{field} // '') =~ $merged_by_client
+                         ? ("$_->{name} $_->{field}" => 1) : () }
+                   commands(qr{/$room/}) };
+    } qw/ stream http /;
+
+    # in http there are locations
+
+    my %not = map { $_ => 1 } 'mqtt_websocket client.websocket',
+                              'mqtt_websocket_path client.websocket_path';
+
+    return (
+        map({ $fields{http}{$_} || $not{$_} ? () : "$_: not in http" }
+            sort keys %{ $fields{stream} }),
+        map({ $fields{stream}{$_} ? () : "$_: not in stream" }
+            sort keys %{ $fields{http} }),
+        keys %{ $fields{http} } > 10 ? () : 'too few',
+    );
+}
+
+
 sub variables {
     my ($text) = @_;
 
     my ($table) = $all =~ /ngx_stream_mqtt_vars\[\]\ =\ \{(.*?)\};/s;
+    my ($http) = $all =~ /ngx_http_mqtt_vars\[\]\ =\ \{(.*?)\};/s;
     my ($section) = $text =~ /^## Embedded Variables\n(.*?)(?=^## |\z)/ms;
 
     my %code = map { $_ => 1 } $table =~ /ngx_string\("(\w+)"\)/g;
+    my %http = map { $_ => 1 } $http =~ /ngx_string\("(\w+)"\)/g;
     my @listed = $section =~ /^- `\$(\w+)`/gm;
     my %docs = map { $_ => 1 } @listed;
 
     return (
         map({ "\$$_: not documented" } grep { !$docs{$_} } sort keys %code),
         map({ "\$$_: not in the code" } grep { !$code{$_} } sort keys %docs),
+        map({ "\$$_: not in http" } grep { !$http{$_} } sort keys %code),
+        map({ "\$$_: not in stream" } grep { !$code{$_} } sort keys %http),
         order(@listed),
     );
 }

@@ -335,6 +335,32 @@ void ngx_mqtt_client_ws_free(ngx_mqtt_client_t *mc);
     ((mc)->ws && !(mc)->ws->open)
 
 
+/* ngx_mqtt_client_info.c */
+
+/* $mqtt_*: strings first */
+
+typedef enum {
+    NGX_MQTT_VAR_CLIENT_ID = 0,
+    NGX_MQTT_VAR_USERNAME,
+    NGX_MQTT_VAR_PROTOCOL,
+    NGX_MQTT_VAR_SESSION,
+    NGX_MQTT_VAR_KEEPALIVE,
+    NGX_MQTT_VAR_MESSAGES_IN,
+    NGX_MQTT_VAR_MESSAGES_OUT,
+    NGX_MQTT_VAR_BYTES_IN,
+    NGX_MQTT_VAR_BYTES_OUT,
+    NGX_MQTT_VAR_REASON
+} ngx_mqtt_variable_e;
+
+/* mc is NULL where there is no client (yet) */
+ngx_int_t ngx_mqtt_client_variable(ngx_mqtt_client_t *mc,
+    ngx_variable_value_t *v, ngx_uint_t which);
+
+/* appends gateway and client id; returns the end of it */
+u_char *ngx_mqtt_client_log_error(ngx_mqtt_client_t *mc, u_char *buf,
+    size_t len);
+
+
 /* the handlers of packets: NGX_OK, NGX_BUSY (paused, the packet comes
    again) or NGX_ERROR (closing) */
 

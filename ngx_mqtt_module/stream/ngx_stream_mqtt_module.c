@@ -379,21 +379,13 @@ ngx_stream_mqtt_finalize(ngx_mqtt_client_t *mc)
 static u_char *
 ngx_stream_mqtt_log_error(ngx_log_t *log, u_char *buf, size_t len)
 {
-    u_char                *p;
     ngx_mqtt_client_t     *mc;
     ngx_stream_session_t  *s;
 
     s = log->data;
     mc = ngx_stream_get_module_ctx(s, ngx_stream_mqtt_module);
 
-    p = ngx_snprintf(buf, len, ", gateway: \"%V\"", &mc->conf->gateway->name);
-    len -= p - buf;
-
-    if (mc->node.key.len) {
-        p = ngx_snprintf(p, len, ", client id: \"%V\"", &mc->node.key);
-    }
-
-    return p;
+    return ngx_mqtt_client_log_error(mc, buf, len);
 }
 
 
