@@ -212,6 +212,18 @@ for my $pieces ([ 'as a whole', 1 << 20 ], [ 'byte by byte', 1 ],
     $s->expect('CONNACK', -name => "request and frame $name: served");
 }
 
+# much behind it
+
+$s = $t->socket;
+$s->send_raw(request() . frame(join '', gen(CONNECT => 5, client_id => 'much'),
+    gen(PUBLISH => 5, topic => 'a', payload => 'x' x 200_000, qos => 1,
+        packet_id => 9)));
+like(response($s), qr{^HTTP/1.1 101 }, 'a request and 200 KB');
+$s->{ws} = MqttTest::WebSocket->new;
+$s->{in} = $s->ws->feed($s->{in});
+$s->expect('CONNACK');
+$s->expect(PUBACK => packet_id => 9);
+
 # a bad frame right behind it
 
 $s = $t->socket;

@@ -110,6 +110,13 @@ my $conf = $t->conf(
             mqtt_pass test;
         }
 
+        location /proxied {
+            proxy_pass http://127.0.0.1:%%PORT_mqtt%%/mqtt;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+        }
+
         location /odd {
             lingering_close always;
             post_action /file;
@@ -304,10 +311,21 @@ is($c->ws->close_code, 1003, 'Close 1003');
 
 # directives that would do something to the connection
 
-$c = $t->client(port => 'web', ws => { path => '/odd' });
+$c = $t->client(port => 'web', client_id => 'odd', ws => { path => '/odd' });
 $c->expect_alive('lingering_close, post_action, mirror');
 $c->send('DISCONNECT');
 $c->expect_close('and the end');
+
+# a proxy in front of a listener of stream
+
+$c = $t->client(port => 'web', ws => { path => '/proxied' });
+$c->subscribe('large' => 1);
+$c->publish('large', $large, qos => 1);
+ok(($c->recv_message // {})->{payload} eq $large, 'through proxy_pass');
+$c->recv_wanted(sub { $_[0]{type} eq 'PUBACK' });
+$c->send('DISCONNECT');
+$c->expect_close('to the end');
+is($c->ws->close_code, 1000, 'Close');
 
 # TLS; HTTP/2 has no Upgrade
 
@@ -357,6 +375,8 @@ my $log = slurp($t->dir . '/access.log');
 
 like($log, qr{^/real 101 logged 3\.1\.1 77 0 0x00 192\.0\.2\.6 "OK"$}m,
      'with the address of X-Forwarded-For');
+like($log, qr{^/odd 101 odd 5\.0 60 0 0x00 127\.0\.0\.1 "OK"$}m,
+     'also where nginx might have done something else at the end');
 like($log, qr{^/ws 101 busy 5\.0 60 3 0x04 127\.0\.0\.1 "OK"$}m,
      'with variables');
 like($log, qr{^/ws 426 - - - - - 127\.0\.0\.1 "OK"$}m,

@@ -14,7 +14,7 @@
  * peer, so that a reset does not eat the packet (P38); ngx_mqtt_client_free()
  * hands the connection back to nginx.
  *
- * Called from: stream/ (create, events), everywhere (close).
+ * Called from: stream/ and http/ (create, events), everywhere (close).
  */
 
 

@@ -15,6 +15,8 @@
  * (3) A packet that came in pieces is received into the block that becomes
  *     its message.
  * (4) One client takes at most NGX_MQTT_READ_BUDGET bytes of a turn.
+ * (5) WebSocket is taken off where the bytes were received, before they are
+ *     looked at, see ngx_mqtt_client_ws.c.
  *
  * Called from: the client's events.
  */

@@ -17,6 +17,7 @@
  *     makes one write and, on TLS, one record.  OpenSSL demands that a write
  *     it did not finish is repeated from the same address with the same bytes
  *     (P30): the buffer is always the same and the queue only grows.
+ * (4) What a flush finds is one WebSocket frame; see ngx_mqtt_client_ws.c.
  *
  * Called from: the packet handlers (room), the flush event, write events.
  */

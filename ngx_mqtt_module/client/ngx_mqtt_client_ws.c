@@ -109,7 +109,7 @@ ngx_mqtt_client_ws_detected(ngx_mqtt_client_t *mc, u_char *p, u_char *end)
 }
 
 
-/* the bytes of a request, with room for as many again */
+/* the bytes of a request, with room for as many again unless it is too long */
 
 static ngx_int_t
 ngx_mqtt_client_ws_keep_request(ngx_mqtt_client_t *mc, u_char *p, size_t len)
@@ -117,7 +117,11 @@ ngx_mqtt_client_ws_keep_request(ngx_mqtt_client_t *mc, u_char *p, size_t len)
     size_t           size;
     ngx_mqtt_msg_t  *m;
 
-    size = ngx_max(2 * len, NGX_MQTT_WS_MIN_REQUEST);
+    size = len;
+
+    if (len < NGX_MQTT_WS_MAX_REQUEST) {
+        size = ngx_max(2 * len, NGX_MQTT_WS_MIN_REQUEST);
+    }
 
     m = ngx_mqtt_msg_create(mc->worker, size);
     if (m == NULL) {
