@@ -120,8 +120,12 @@ my $conf = $t->conf(
         location /odd {
             lingering_close always;
             post_action /file;
-            mirror /answer;
+            mirror /silent;
             mqtt_pass test;
+        }
+
+        location /silent {
+            proxy_pass http://127.0.0.1:%%PORT_silent%%;
         }
     }
 
@@ -309,10 +313,16 @@ $c->send_wire(frame('text', opcode => 1));
 $c->expect_disconnect(0x82, 'a text frame');
 is($c->ws->close_code, 1003, 'Close 1003');
 
-# directives that would do something to the connection
+# directives that would do something to the connection, and a subrequest that
+# is still waiting when it ends
+
+my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1',
+                                   LocalPort => $t->port('silent'))
+    or die "listen: $!\n";
 
 $c = $t->client(port => 'web', client_id => 'odd', ws => { path => '/odd' });
 $c->expect_alive('lingering_close, post_action, mirror');
+my $mirrored = $silent->accept;
 $c->send('DISCONNECT');
 $c->expect_close('and the end');
 
