@@ -196,12 +196,19 @@ ngx_mqtt_gateway_t *ngx_mqtt_gateway_find(ngx_cycle_t *cycle,
 ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
 /*
- * *gwp becomes the gateway of this name when the whole configuration is read,
- * wherever it stands; otherwise that is an error at file_name:line.  Neither
- * the name nor gwp may go away before the cycle does.
+ * A directive that names a gateway: *gateway is set when the configuration is
+ * complete; check() returns what the gateway lacks, or NULL.
  */
-ngx_int_t ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_mqtt_gateway_t **gwp, u_char *file_name, ngx_uint_t line);
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_mqtt_gateway_t       **gateway;
+    const char              *(*check)(ngx_mqtt_gateway_t *gw);
+    u_char                    *file_name;
+    ngx_uint_t                 line;
+} ngx_mqtt_gateway_ref_t;
+
+ngx_int_t ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_mqtt_gateway_ref_t *ref);
 
 
 /*

@@ -358,6 +358,7 @@ ngx_http_mqtt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_mqtt_loc_conf_t *prev = parent;
     ngx_http_mqtt_loc_conf_t *conf = child;
 
+    ngx_mqtt_gateway_ref_t     ref;
     ngx_http_core_loc_conf_t  *clcf;
 
     ngx_mqtt_client_conf_merge(&conf->client, &prev->client);
@@ -387,10 +388,13 @@ ngx_http_mqtt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_mqtt_gateway_refer(cf, &conf->pass, &conf->client.gateway,
-                               conf->file_name, conf->line)
-        != NGX_OK)
-    {
+    ref.name = conf->pass;
+    ref.gateway = &conf->client.gateway;
+    ref.check = NULL;
+    ref.file_name = conf->file_name;
+    ref.line = conf->line;
+
+    if (ngx_mqtt_gateway_refer(cf, &ref) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
