@@ -76,9 +76,9 @@ void ngx_mqtt_session_claim(ngx_mqtt_worker_t *w,
 /*
  * Writes "n" fields of a claimed session, those with an empty value are
  * removed.  Waits for Redis when it is away, and is idempotent.  The op, which
- * may be NULL, completes with NGX_OK, with NGX_DECLINED and
- * SESSION_TAKEN_OVER when the session was released or claimed by somebody else,
- * or UNSPECIFIED_ERROR when Redis has lost it, or with NGX_ERROR when Redis
+ * may be NULL, completes with NGX_OK, with NGX_DECLINED and SESSION_TAKEN_OVER
+ * when the session was released or claimed by somebody else, with NGX_DECLINED
+ * and UNSPECIFIED_ERROR when Redis has lost it, or with NGX_ERROR when Redis
  * failed.
  */
 void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
