@@ -652,6 +652,7 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
 
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
@@ -695,7 +696,6 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
-    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }

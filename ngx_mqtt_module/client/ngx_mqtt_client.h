@@ -153,11 +153,7 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
-    ngx_mqtt_client_session_t  *session;   /* NULL: it is clean */
 } ngx_mqtt_client_extra_t;
-
-#define ngx_mqtt_client_session(mc)                                           \
-    ((mc)->extra ? (mc)->extra->session : NULL)
 
 
 struct ngx_mqtt_client_s {
@@ -182,6 +178,7 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;

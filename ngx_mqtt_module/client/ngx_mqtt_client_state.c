@@ -80,7 +80,7 @@ ngx_mqtt_client_state_write(ngx_mqtt_client_t *mc, ngx_str_t *state)
     p = ngx_mqtt_write_u16(p, (uint16_t) extra->window.last_id);
 
     p = ngx_mqtt_state_write_ids(p, mc);
-    p = ngx_mqtt_state_write_marks(p, extra->session);
+    p = ngx_mqtt_state_write_marks(p, mc->session);
     p = ngx_mqtt_state_write_outbound(p, mc);
 
     /* ids of publishes that are not settled were left out */
@@ -98,7 +98,7 @@ ngx_mqtt_state_len(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     extra = mc->extra;
-    ss = extra->session;
+    ss = mc->session;
 
     return 1 + 2
            + 2 + extra->received.n * 2
@@ -203,7 +203,7 @@ ngx_mqtt_state_write_outbound(u_char *p, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     count = p;
     p += 4;
@@ -294,7 +294,9 @@ ngx_mqtt_client_state_read(ngx_mqtt_client_t *mc, ngx_str_t *state)
     p = state->data;
     end = p + state->len;
 
-    if (state->len < 3 || *p++ != NGX_MQTT_STATE_VERSION) {
+    if (state->len < 3 || *p++ != NGX_MQTT_STATE_VERSION
+        || ngx_mqtt_client_get_extra(mc) == NULL)
+    {
         return NGX_ERROR;
     }
 
@@ -347,7 +349,7 @@ ngx_mqtt_state_read_marks(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     p = ngx_mqtt_read_u16(p, end, &seen);
 
@@ -399,7 +401,7 @@ ngx_mqtt_state_read_one(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     p = ngx_mqtt_read_u16(p, end, &mark.packet_id);
 
