@@ -393,9 +393,14 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
         /* what was pushed meanwhile is known by "end" */
 
         reader->attached = 1;
-        reader->read = attached->cursor;
         reader->cursor = attached->cursor;
         reader->end = ngx_max(reader->end, attached->last);
+
+        /* the state is written more often; but not of a log that is new */
+
+        reader->read = (reader->done <= attached->last)
+                       ? ngx_max(attached->cursor, reader->done)
+                       : attached->cursor;
     }
 
     ngx_mqtt_session_settle(reader->client, op);

@@ -52,7 +52,7 @@ struct ngx_mqtt_reader_s {
     uint64_t                  read;
     uint64_t                  end;
     uint64_t                  cursor;       /* as it is in Redis */
-    uint64_t                  done;         /* computed when saving */
+    uint64_t                  done;         /* in the state, when saving */
     uint32_t                  number;       /* of the subscription */
     unsigned                  attached:1;
 };
