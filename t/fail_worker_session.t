@@ -2,10 +2,9 @@
 
 # Copyright (C) ngx_mqtt_module authors
 
-# Workers are killed while messages for persistent sessions come in, are pushed
-# and are taken: whatever was acknowledged to a publisher reaches every
-# session, in the order of each publisher; QoS 2 reaches it once as far as the
-# publisher did not have to ask again.
+# Persistent sessions of a worker that is killed: resumed at another one with
+# what came meanwhile, whether it was taken over before that or not; their time
+# goes on; a log ends with the session that read it.
 
 ###############################################################################
 
@@ -15,153 +14,162 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use MqttTest::Workers;
-use Test::More tests => 2 * 6;
-
-use constant { KILLS => 4, EACH => 250 };
+use MqttTest::Util qw/ slow /;
+use MqttTest::Workers qw/ spread_server client_on /;
+use Test::More tests => 25;
 
 ###############################################################################
 
 my $t = MqttTest->new;
 
-$t->write_conf(workers => 3, servers => spread_server('mqtt_send_window 20;'));
+$t->write_conf(workers => 2, gateway => 'lease_timeout 1s;',
+               servers => spread_server());
 $t->run;
 
-my ($sequence, %published, %acknowledged, %got, %last, $disorder, $twice);
+my ($first, $second) = $t->worker_pids;
+my $publisher = client_on($t, $second);
 
-for my $qos (1, 2) {
-    $sequence = $disorder = $twice = 0;
-    %published = %acknowledged = %got = %last = ();
+# [ client id, session expiry ]
 
-    my @subscribers = map { { id => "$qos-session-$_" } } 1 .. 3;
+my %client = map {
+    my ($id, $expiry) = @$_;
+    my $c = client_on($t, $first, session($id, $expiry));
 
-    for my $s (@subscribers) {
-        connect_session($s);
-        $s->{client}->subscribe("kill/$qos/+" => $qos);
-    }
+    $c->subscribe("a/$id" => 1, "b/$id/+" => 2);
+    ($id => $c);
+} [ now => 100 ], [ later => 100 ], [ short => 2 ], [ clean => 0 ];
 
-    my $publisher;
-    my $kills = 0;
+# QoS 0: an acknowledgement of the last second may not be known yet
 
-    while ($sequence < EACH) {
+$publisher->publish("a/$_", 'before') for keys %client;
+is($client{$_}->recv_message->{payload}, 'before', "$_: online")
+    for sort keys %client;
 
-        # a publisher that starts again sends what was not acknowledged
+# at once, before anybody has taken over: the session is claimed
 
-        $publisher //= { client => open_client(version => 4) };
-        publish($publisher, $qos) or undef $publisher;
+my $killed = now();
+ok($t->kill_worker($first), 'a worker is killed');
 
-        take($_, $qos) for @subscribers;
+my $c = client_on($t, $second, session('now', 100));
+is($c->connack->{session_present}, 1, 'a session that is resumed at once');
 
-        next if $kills == KILLS || $sequence < EACH / (KILLS + 1) * ($kills + 1);
+$publisher->publish_wait("a/$_", 'a', qos => 1) for keys %client;
+$publisher->publish_wait("b/$_/x", 'b', qos => 2) for keys %client;
 
-        my @pids = $t->worker_pids;
-        $t->kill_worker($pids[ rand @pids ]);
-        $kills++;
-    }
+is_deeply([ sort map { $c->recv_message->{payload} } 1 .. 2 ], [ 'a', 'b' ],
+          'gets what comes');
+is(others($c), '', 'once');
 
-    is($kills, KILLS, "QoS $qos: workers were killed");
-    is(keys %acknowledged, EACH, "QoS $qos: all are acknowledged in the end");
+ok(wait_for { session_of('later')->{o} eq '' }, 'others are taken over');
+is(session_of('now')->{o} =~ /:/ ? 1 : 0, 1, 'not those that are resumed');
+ok(wait_for { session_of('clean')->{o} eq '?' }, 'clean ones are gone');
 
-    my $all = wait_for {
-        take($_, $qos) for @subscribers;
-        !grep { keys %{ $got{ $_->{id} } // {} } < EACH } @subscribers;
-    } 30;
+my $left = $t->redis->command('ZSCORE', 'test:{x}s', 'later') / 1000 - clock();
+ok($left > 80 && $left <= 100, 'their time goes on') or diag($left);
 
-    ok($all, "QoS $qos: all messages reach all sessions")
-        or diag(join ' ', map { scalar keys %{ $got{ $_->{id} } // {} } }
-                          @subscribers);
-    is($disorder, 0, "QoS $qos: in order");
-    is($qos == 2 ? $twice : 0, 0, "QoS $qos: once");
+ok(wait_for { session_of('short')->{o} eq '?' }, 'a short one ends');
+cmp_ok(now() - $killed, '>=', 1.9, 'not early');
+ok(wait_for { !$t->redis->keys('*{f:?/short*') }, 'and its logs with it');
 
-    my $left = 0;
+# when it was taken over
 
-    for my $s (@subscribers) {
-        $left++ while ($s->{client}->recv(0.2) // {})->{payload};
-        $s->{client}->disconnect;
-        $t->client(version => 4, client_id => $s->{id})->disconnect;
-    }
+my $late = client_on($t, $second, session('later', 100));
+is($late->connack->{session_present}, 1, 'a session that was taken over');
+is_deeply([ sort map { $late->recv_message->{payload} } 1 .. 2 ],
+          [ 'a', 'b' ], 'has what came meanwhile');
+is(others($late), '', 'once');
 
-    is($qos == 2 ? $left : 0, 0, "QoS $qos: and nothing else");
-    $publisher->{client}->disconnect if $publisher;
+$late->disconnect(props => [ [ session_expiry => 0 ] ]);
+ok(wait_for { !$t->redis->keys('*{f:?/later*') }, 'its logs end with it');
+
+# a clean start
+
+my $clean = client_on($t, $second, client_id => 'now', clean => 1);
+$c->expect_disconnect(0x8e);
+ok(wait_for { !$t->redis->keys('*{f:*') }, 'a clean start ends the logs');
+$clean->disconnect;
+
+# both workers at once: nobody is left to take over but those that come
+
+my @kept = map {
+    my $c = client_on($t, $second, session("both-$_", 100));
+    $c->subscribe("c/$_" => 1);
+    $c;
+} 1 .. 10;
+
+$publisher->close;
+$t->allow_log(qr/worker process \d+ exited on signal 9/);
+
+my @workers = $t->worker_pids;
+CORE::kill('KILL', @workers);
+
+my %dead = map { $_ => 1 } @workers;
+ok(wait_for { 2 == grep { !$dead{$_} } $t->worker_pids }, 'all are killed');
+
+ok(wait_for {
+    !grep { session_of("both-$_")->{o} ne '' } 1 .. 10
+}, 'the next ones take over');
+
+$publisher = connected();
+$publisher->publish_wait("c/$_", 'offline', qos => 1) for 1 .. 10;
+
+my $got = grep {
+    my $c = $t->client(session("both-$_", 0));
+    my $m = $c->recv_message;
+
+    $c->connack->{session_present} && $m && $m->{payload} eq 'offline';
+} 1 .. 10;
+
+is($got, 10, 'all sessions are resumed');
+MqttTest::Client->close_all;
+ok(wait_for { !$t->redis->keys('*{[cfx]*') }, 'and end with their logs');
+
+###############################################################################
+
+sub session {
+    my ($id, $expiry) = @_;
+
+    return (client_id => $id, clean => 0,
+            props => [ [ session_expiry => $expiry ] ]);
 }
 
 
-sub open_client {
-    my (%args) = @_;
+sub session_of {
+    my ($id) = @_;
 
+    return { o => '?', @{ $t->redis->command('HGETALL', "test:{c:$id}") } };
+}
+
+
+sub clock {
+    my ($s, $us) = @{ $t->redis->command('TIME') };
+
+    return $s + $us / 1e6;
+}
+
+
+# what else comes within a moment
+
+sub others {
+    my ($c) = @_;
+
+    return join ' ', map { $_->{payload} } grep { $_ } $c->recv_message(0.3);
+}
+
+
+# the new workers may not be connected to Redis yet
+
+sub connected {
     my $c;
 
-    wait_for { $c = eval { $t->client(port => 'spread', %args) } } 20
-        or die "no connection: $@";
+    wait_for {
+        $c = $t->socket;
+
+        my $connack = $c->connect;
+        $connack && !$connack->{reason};
+    };
 
     return $c;
-}
-
-
-sub connect_session {
-    my ($s) = @_;
-
-    $s->{client} = open_client(version => 4, clean => 0, auto_ack => 0,
-                               client_id => $s->{id});
-}
-
-
-# One message, numbered; false if the connection was lost.  What was published
-# may be there although it was not acknowledged: the next try is a new one.
-
-sub publish {
-    my ($p, $qos) = @_;
-
-    my $n = $sequence;
-    my $try = $published{$n}++;
-    my $ack = $p->{client}->publish_wait("kill/$qos/x", "$n $try",
-                                         qos => $qos) or return 0;
-
-    $acknowledged{$n} = 1;
-    $sequence++;
-
-    return 1;
-}
-
-
-# A receiver as of 4.3.3: what was received and not released is not taken a
-# second time, also from another connection.
-
-sub take {
-    my ($s, $qos) = @_;
-
-    while (my $p = $s->{client}->recv(0.002)) {
-        my $id = $p->{packet_id};
-
-        if ($p->{type} eq 'PUBREL') {
-            delete $s->{received}{$id};
-            $s->{client}->send(PUBCOMP => packet_id => $id);
-
-        } elsif ($p->{type} eq 'PUBLISH') {
-            count($s, split / /, $p->{payload}) if !$s->{received}{$id};
-
-            $s->{received}{$id} = 1 if $qos == 2;
-            $s->{client}->send(($qos == 2 ? 'PUBREC' : 'PUBACK'),
-                               packet_id => $id);
-        }
-    }
-
-    connect_session($s) if $s->{client}->closed;
-}
-
-
-sub count {
-    my ($s, $n, $try) = @_;
-
-    my $before = $got{ $s->{id} }{$n};
-
-    $twice++ if $before && $before->{$try};
-    $got{ $s->{id} }{$n}{$try}++;
-
-    return if $before;
-
-    $disorder++ if $n < ($last{ $s->{id} } // -1);
-    $last{ $s->{id} } = $n;
 }
 
 ###############################################################################

@@ -50,6 +50,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_subscriber,
     ngx_mqtt_client_share_room,
@@ -336,6 +337,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -467,8 +470,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -654,6 +656,10 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_free_extra(mc);
     ngx_mqtt_client_session_free(mc);
 
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
+
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
 }
@@ -781,8 +787,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -797,7 +802,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);
