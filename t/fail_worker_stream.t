@@ -52,7 +52,8 @@ for my $qos (1, 2) {
 
         take($_, $qos) for @subscribers;
 
-        next if $kills == KILLS || $sequence < EACH / (KILLS + 1) * ($kills + 1);
+        next if $kills == KILLS
+                || $sequence < EACH / (KILLS + 1) * ($kills + 1);
 
         my @pids = $t->worker_pids;
         $t->kill_worker($pids[ rand @pids ]);
