@@ -384,9 +384,7 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_route_t *route = data;
 
-    uint64_t          *id;
-    ngx_queue_t       *q;
-    ngx_mqtt_share_t  *share;
+    ngx_queue_t  *q;
 
     for (q = ngx_queue_head(&node->subs);
          q != ngx_queue_sentinel(&node->subs);
@@ -398,13 +396,8 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 
     /* for publish(), who knows of the other members */
 
-    for (share = node->shares; share; share = share->next) {
-        id = ngx_array_push(&route->shared);
-        if (id == NULL) {
-            return;
-        }
-
-        *id = share->id;
+    if (node->shares) {
+        ngx_mqtt_share_matched(&route->shared, node);
     }
 }
 

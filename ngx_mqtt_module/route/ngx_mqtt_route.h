@@ -165,7 +165,7 @@ void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 
 typedef struct {
     uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
-    uint64_t                  groups;        /* 0: none was found; otherwise
+    uint64_t                  groups;        /* 0: there are none; otherwise
                                                 groups->serial */
 } ngx_mqtt_workers_t;
 
