@@ -18,8 +18,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
-#include "ngx_mqtt_session.h"
+#include "ngx_mqtt_client_session.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -27,6 +26,8 @@
 
 static void ngx_mqtt_client_timeout(ngx_mqtt_client_t *mc, ngx_event_t *ev);
 static void ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc);
+static ngx_int_t ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc,
+    ngx_uint_t reason, ngx_str_t *text);
 static void ngx_mqtt_client_leave(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_close_handler(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_client_linger(ngx_mqtt_client_t *mc);
@@ -38,6 +39,8 @@ static void ngx_mqtt_client_takeover(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id, uint64_t epoch);
 static ngx_int_t ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q,
     ngx_uint_t force);
+static ngx_mqtt_subscriber_t *ngx_mqtt_client_subscriber(
+    ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 static void ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w);
 
@@ -48,6 +51,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
     ngx_mqtt_client_deliver,
+    ngx_mqtt_client_subscriber,
     ngx_mqtt_client_share_room,
     ngx_mqtt_client_deliver_shared,
     ngx_mqtt_client_flush_handler,
@@ -228,7 +232,7 @@ ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc)
 
     limit = (ngx_msec_t) mc->keep_alive * 1500;
 
-    if (mc->paused || mc->flow_blocked || mc->draining
+    if (mc->paused || mc->flow_blocked || mc->draining || mc->subscribing
         || ngx_mqtt_client_out_full(mc))
     {
 
@@ -298,6 +302,24 @@ ngx_mqtt_client_pause(ngx_mqtt_client_t *mc)
 }
 
 
+static ngx_mqtt_subscriber_t *
+ngx_mqtt_client_subscriber(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
+{
+    ngx_mqtt_client_t     *mc;
+    ngx_mqtt_hash_node_t  *node;
+
+    node = ngx_mqtt_hash_find(&w->clients, client_id);
+
+    if (node == NULL) {
+        return NULL;
+    }
+
+    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
+
+    return &mc->subscriber;
+}
+
+
 static void
 ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 {
@@ -338,29 +360,38 @@ ngx_int_t
 ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...)
 {
-    u_char    buf[NGX_MAX_ERROR_STR], *p;
-    va_list   args;
+    u_char      buf[NGX_MAX_ERROR_STR];
+    va_list     args;
+    ngx_str_t   text;
 
     if (mc->closing) {
         return NGX_ERROR;
     }
 
     va_start(args, fmt);
-    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    text.len = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args) - buf;
+    text.data = buf;
     va_end(args);
 
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                  "%*s, reason code: 0x%02xi",
-                  (size_t) (p - buf), buf, reason);
+                  "%V, reason code: 0x%02xi", &text, reason);
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_protocol_errors);
 
-    return ngx_mqtt_client_close(mc, reason);
+    return ngx_mqtt_client_close_because(mc, reason, &text);
 }
 
 
 ngx_int_t
 ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
+{
+    return ngx_mqtt_client_close_because(mc, reason, NULL);
+}
+
+
+static ngx_int_t
+ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
+    ngx_str_t *text)
 {
     if (mc->closing) {
         return NGX_ERROR;
@@ -376,7 +407,7 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
         && !mc->disconnected)
     {
-        ngx_mqtt_client_send_ack(mc, NGX_MQTT_DISCONNECT, 0, reason);
+        ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);
@@ -423,6 +454,10 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         ngx_mqtt_hash_remove(&w->claiming, &mc->node);
         mc->claiming = 0;
     }
+
+    /* what is saved depends on what is not acknowledged yet */
+
+    ngx_mqtt_client_session_leave(mc);
 
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
     ngx_mqtt_client_share_leave(mc);
@@ -660,6 +695,7 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
+    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }

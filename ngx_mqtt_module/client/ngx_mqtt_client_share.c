@@ -21,18 +21,13 @@
 #include "ngx_mqtt_client.h"
 
 
-#define ngx_mqtt_client_of(subscriber)                                        \
-    ((ngx_mqtt_client_t *) ((u_char *) (subscriber)                           \
-                            - offsetof(ngx_mqtt_client_t, subscriber)))
-
-
 ngx_uint_t
 ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber, ngx_uint_t qos)
 {
     ngx_mqtt_client_t  *mc;
     ngx_mqtt_window_t  *window;
 
-    mc = ngx_mqtt_client_of(subscriber);
+    mc = ngx_mqtt_subscriber_client(subscriber);
 
     if (mc->closing) {
         return NGX_MQTT_ROOM_NONE;
@@ -67,16 +62,15 @@ ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber, ngx_uint_t qos)
 
 void
 ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
-    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t id,
-    ngx_mqtt_shared_t *sd)
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, ngx_mqtt_shared_t *sd)
 {
     ngx_mqtt_client_t    *mc;
     ngx_mqtt_outbound_t  *ob;
 
-    mc = ngx_mqtt_client_of(subscriber);
+    mc = ngx_mqtt_subscriber_client(subscriber);
 
-    if (qos == 0) {
-        ngx_mqtt_deliver_qos0(mc, m, retain, &id, id ? 1 : 0);
+    if (copy->qos == 0) {
+        ngx_mqtt_deliver_qos0(mc, m, copy);
         return;
     }
 
@@ -86,7 +80,7 @@ ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
         return;
     }
 
-    ob = ngx_mqtt_alloc(mc->worker, NGX_MQTT_OUTBOUND_SHARED);
+    ob = ngx_mqtt_outbound_create(mc, m, copy, 0);
 
     if (ob == NULL) {
         ngx_mqtt_share_again(sd);
@@ -94,17 +88,7 @@ ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
         return;
     }
 
-    ngx_mqtt_msg_ref(m);
-
-    ob->msg = m;
-    ob->packet_id = 0;
-    ob->qos = (uint8_t) qos;
-    ob->retain = (uint8_t) retain;
-    ob->shared = 1;
-    ob->nids = id ? 1 : 0;
-    ob->ids[0] = id;
-
-    ngx_mqtt_outbound_sd(ob) = sd;
+    ob->sd = sd;
 
     ngx_mqtt_window_push(mc, ob);
 }
@@ -126,9 +110,9 @@ ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc)
 void
 ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob)
 {
-    if (ngx_mqtt_outbound_sd(ob)) {
-        ngx_mqtt_share_done(ngx_mqtt_outbound_sd(ob));
-        ngx_mqtt_outbound_sd(ob) = NULL;
+    if (ob->sd) {
+        ngx_mqtt_share_done(ob->sd);
+        ob->sd = NULL;
     }
 }
 
@@ -166,9 +150,9 @@ ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc)
 void
 ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob)
 {
-    if (ob->shared && ngx_mqtt_outbound_sd(ob)) {
-        ngx_mqtt_share_again(ngx_mqtt_outbound_sd(ob));
-        ngx_mqtt_outbound_sd(ob) = NULL;
+    if (ob->sd) {
+        ngx_mqtt_share_again(ob->sd);
+        ob->sd = NULL;
     }
 }
 
@@ -196,9 +180,7 @@ ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc, ngx_str_t *filter,
         next = ngx_queue_next(q);
         ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
 
-        if (!ob->shared
-            || ngx_mqtt_share_of(ngx_mqtt_outbound_sd(ob)) != id)
-        {
+        if (ob->sd == NULL || ngx_mqtt_share_of(ob->sd) != id) {
             continue;
         }
 

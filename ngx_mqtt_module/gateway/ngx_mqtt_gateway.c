@@ -16,6 +16,7 @@
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_bus.h"
 #include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_log.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_retain.h"
 #include "ngx_mqtt_session.h"
@@ -43,11 +44,13 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
+        || ngx_mqtt_log_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    ngx_mqtt_session_on_detach(w, ngx_mqtt_log_detach);
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
     if (gw->kafka
@@ -101,6 +104,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 
     while (!ngx_queue_empty(&w->ops_completed)) {
         ngx_mqtt_op_handler(&w->op_event);
+    }
+
+    if (w->logs) {
+        ngx_mqtt_log_stop(w);
     }
 
     if (w->retain) {

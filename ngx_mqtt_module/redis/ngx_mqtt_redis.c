@@ -197,6 +197,7 @@ ngx_mqtt_redis_submit(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
 
     cmd->op = op;
     cmd->wait = wait;
+    cmd->mark = (flags & NGX_MQTT_REDIS_MARK) ? 1 : 0;
 
     if (r->pending++ == 0) {
         r->heard = ngx_current_msec;
@@ -612,6 +613,10 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
         if (keep == NGX_MQTT_REDIS_KEEP_ALL
             || (keep == NGX_MQTT_REDIS_KEEP_WAITING && cmd->wait))
         {
+            if (cmd->mark) {
+                ngx_mqtt_redis_cmd_data(cmd)[cmd->size - 3] = '1';
+            }
+
             ngx_queue_insert_tail(&r->queued, q);
             continue;
         }

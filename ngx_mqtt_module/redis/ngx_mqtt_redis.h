@@ -42,10 +42,13 @@ struct ngx_mqtt_redis_reply_s {
 /*
  * Flags of a command.  WAIT: while Redis is away the command is kept and sent
  * when it is back, and sent again if the connection broke before its reply
- * came; it must be idempotent.  Without it the command fails at once.
+ * came; it must be idempotent.  Without it the command fails at once.  MARK
+ * helps a command to be so: its last argument is "0", and "1" when it is sent
+ * again.
  */
 
 #define NGX_MQTT_REDIS_WAIT            0x01
+#define NGX_MQTT_REDIS_MARK            0x02
 
 #define NGX_MQTT_REDIS_QUEUE           (32 * 1024 * 1024)
 

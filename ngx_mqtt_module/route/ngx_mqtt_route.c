@@ -24,8 +24,6 @@ static void ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
     ngx_mqtt_directory_add_pt add);
 static void ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node, void *data);
-static ngx_mqtt_sub_t *ngx_mqtt_route_find(ngx_mqtt_worker_t *w,
-    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
 static ngx_mqtt_filter_node_t *ngx_mqtt_route_filter(ngx_mqtt_worker_t *w,
     ngx_str_t *filter);
 static ngx_int_t ngx_mqtt_route_join(ngx_mqtt_worker_t *w,
@@ -33,12 +31,18 @@ static ngx_int_t ngx_mqtt_route_join(ngx_mqtt_worker_t *w,
 static void ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub);
 static void ngx_mqtt_route_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node);
+static void ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged);
 static void ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node);
+static uint64_t ngx_mqtt_route_number(ngx_mqtt_logged_t *logged,
+    ngx_str_t *filter);
 static void ngx_mqtt_route_collect(ngx_mqtt_route_t *route,
     ngx_mqtt_sub_t *sub);
+static void ngx_mqtt_route_add_ref(ngx_mqtt_route_t *route,
+    ngx_mqtt_delivery_t *dv, ngx_mqtt_log_ref_t *ref);
 static ngx_mqtt_delivery_t *ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     ngx_mqtt_subscriber_t *subscriber);
-static void ngx_mqtt_route_deliver(ngx_mqtt_route_t *route);
+static void ngx_mqtt_route_deliver(ngx_mqtt_route_t *route, u_char *uid);
 
 
 ngx_int_t
@@ -58,6 +62,9 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
         != NGX_OK
         || ngx_array_init(&route->ids, w->cycle->pool, 64,
                           sizeof(ngx_mqtt_route_id_t))
+           != NGX_OK
+        || ngx_array_init(&route->refs, w->cycle->pool, 64,
+                          sizeof(ngx_mqtt_route_ref_t))
            != NGX_OK
         || ngx_array_init(&route->shared, w->cycle->pool, 64,
                           sizeof(uint64_t))
@@ -125,7 +132,7 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
     ngx_mqtt_sub_t          *sub;
     ngx_mqtt_filter_node_t  *node;
 
-    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+    sub = ngx_mqtt_route_find(subscriber, filter, share);
 
     if (sub) {
         *existed = 1;
@@ -153,6 +160,7 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
 
     sub->subscriber = subscriber;
     sub->filter = node;
+    sub->reader = NULL;
     sub->options = (uint8_t) options;
     sub->id = id;
 
@@ -172,7 +180,7 @@ ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
 {
     ngx_mqtt_sub_t  *sub, **next;
 
-    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+    sub = ngx_mqtt_route_find(subscriber, filter, share);
 
     if (sub == NULL) {
         return NGX_DECLINED;
@@ -209,9 +217,9 @@ ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
 
 /* a client has few subscriptions, a filter may have a million subscribers */
 
-static ngx_mqtt_sub_t *
-ngx_mqtt_route_find(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber,
-    ngx_str_t *filter, ngx_str_t *share)
+ngx_mqtt_sub_t *
+ngx_mqtt_route_find(ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter,
+    ngx_str_t *share)
 {
     ngx_str_t       *key, *name;
     ngx_mqtt_sub_t  *sub;
@@ -337,12 +345,13 @@ ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 ngx_int_t
 ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude)
+    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude,
+    ngx_mqtt_logged_t *logged)
 {
     ngx_int_t  rc, local;
 
-    rc = ngx_mqtt_route_send(w, m, workers);
-    local = ngx_mqtt_route_local(w, m, exclude);
+    rc = ngx_mqtt_route_send(w, m, workers, logged);
+    local = ngx_mqtt_route_local(w, m, exclude, logged);
 
     if ((workers->groups || w->route->shared.nelts)
         && ngx_mqtt_share_publish(w, m, workers) == NGX_OK)
@@ -356,26 +365,69 @@ ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 ngx_int_t
 ngx_mqtt_route_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_subscriber_t *exclude)
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged)
 {
     ngx_mqtt_route_t  *route;
 
     route = w->route;
 
-    route->msg = m;
-    route->exclude = exclude;
-    route->stamp++;
-    route->matches = 0;
-    route->deliveries.nelts = 0;
-    route->ids.nelts = 0;
-    route->shared.nelts = 0;
+    ngx_mqtt_route_begin(route, m, exclude, logged);
 
     ngx_mqtt_filters_match(&route->filters, &m->topic,
                            ngx_mqtt_route_matched, route);
 
-    ngx_mqtt_route_deliver(route);
+    ngx_mqtt_route_deliver(route, (logged && logged->n > 1) ? logged->uid
+                                                            : NULL);
 
     return route->matches ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *subscriber, ngx_uint_t own,
+    ngx_mqtt_log_ref_t *ref, u_char *uid)
+{
+    ngx_mqtt_sub_t       *sub;
+    ngx_mqtt_route_t     *route;
+    ngx_mqtt_delivery_t  *dv;
+
+    route = w->route;
+
+    ngx_mqtt_route_begin(route, m, own ? subscriber : NULL, NULL);
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+
+        if (sub->share == NULL
+            && ngx_mqtt_topic_match(&sub->filter->node.key, &m->topic))
+        {
+            ngx_mqtt_route_collect(route, sub);
+        }
+    }
+
+    if (route->deliveries.nelts) {
+        dv = route->deliveries.elts;
+
+        ngx_mqtt_route_add_ref(route, dv, ref);
+        ngx_mqtt_route_deliver(route, uid);
+    }
+}
+
+
+static void
+ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged)
+{
+    route->msg = m;
+    route->exclude = exclude;
+    route->logged = logged;
+    route->number = 0;
+    route->stamp++;
+    route->matches = 0;
+    route->deliveries.nelts = 0;
+    route->ids.nelts = 0;
+    route->refs.nelts = 0;
+    route->shared.nelts = 0;
 }
 
 
@@ -385,6 +437,10 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
     ngx_mqtt_route_t *route = data;
 
     ngx_queue_t  *q;
+
+    if (route->logged) {
+        route->number = ngx_mqtt_route_number(route->logged, &node->node.key);
+    }
 
     for (q = ngx_queue_head(&node->subs);
          q != ngx_queue_sentinel(&node->subs);
@@ -402,10 +458,31 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 }
 
 
+static uint64_t
+ngx_mqtt_route_number(ngx_mqtt_logged_t *logged, ngx_str_t *filter)
+{
+    ngx_str_t   *key;
+    ngx_uint_t   i;
+
+    for (i = 0; i < logged->n; i++) {
+        key = &logged->positions[i].filter;
+
+        if (key->len == filter->len
+            && ngx_memcmp(key->data, filter->data, key->len) == 0)
+        {
+            return logged->positions[i].number;
+        }
+    }
+
+    return 0;
+}
+
+
 static void
 ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
 {
     ngx_uint_t             qos;
+    ngx_mqtt_log_ref_t     ref;
     ngx_mqtt_delivery_t   *dv;
     ngx_mqtt_route_id_t   *id;
 
@@ -433,6 +510,17 @@ ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
         dv->retain = 1;
     }
 
+    if (sub->reader && sub->share == NULL) {
+        dv->readers++;
+
+        if (route->number) {
+            ref.reader = sub->reader;
+            ref.number = route->number;
+
+            ngx_mqtt_route_add_ref(route, dv, &ref);
+        }
+    }
+
     if (sub->id) {
         id = ngx_array_push(&route->ids);
         if (id == NULL) {
@@ -443,6 +531,23 @@ ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
         id->next = dv->ids;
         dv->ids = route->ids.nelts;
     }
+}
+
+
+static void
+ngx_mqtt_route_add_ref(ngx_mqtt_route_t *route, ngx_mqtt_delivery_t *dv,
+    ngx_mqtt_log_ref_t *ref)
+{
+    ngx_mqtt_route_ref_t  *rr;
+
+    rr = ngx_array_push(&route->refs);
+    if (rr == NULL) {
+        return;
+    }
+
+    rr->ref = *ref;
+    rr->next = dv->refs;
+    dv->refs = route->refs.nelts;
 }
 
 
@@ -466,6 +571,8 @@ ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     dv->qos = 0;
     dv->retain = 0;
     dv->ids = 0;
+    dv->refs = 0;
+    dv->readers = 0;
 
     subscriber->stamp = route->stamp;
     subscriber->delivery = (uint32_t) route->deliveries.nelts - 1;
@@ -475,27 +582,45 @@ ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
 
 
 static void
-ngx_mqtt_route_deliver(ngx_mqtt_route_t *route)
+ngx_mqtt_route_deliver(ngx_mqtt_route_t *route, u_char *uid)
 {
-    uint32_t              ids[NGX_MQTT_ROUTE_IDS];
-    ngx_uint_t            i, n, next;
-    ngx_mqtt_delivery_t  *dv;
-    ngx_mqtt_route_id_t  *id;
+    uint32_t               ids[NGX_MQTT_ROUTE_IDS];
+    ngx_uint_t             i, next;
+    ngx_mqtt_copy_t        copy;
+    ngx_mqtt_log_ref_t     refs[NGX_MQTT_ROUTE_IDS];
+    ngx_mqtt_delivery_t   *dv;
+    ngx_mqtt_route_id_t   *id;
+    ngx_mqtt_route_ref_t  *ref;
 
     id = route->ids.elts;
+    ref = route->refs.elts;
     dv = route->deliveries.elts;
 
+    copy.ids = ids;
+    copy.refs = refs;
+    copy.uid = uid;
+
     for (i = 0; i < route->deliveries.nelts; i++) {
-        n = 0;
+        copy.qos = dv[i].qos;
+        copy.retain = dv[i].retain;
+        copy.readers = dv[i].readers;
+        copy.nids = 0;
+        copy.nrefs = 0;
 
         for (next = dv[i].ids;
-             next && n < NGX_MQTT_ROUTE_IDS;
+             next && copy.nids < NGX_MQTT_ROUTE_IDS;
              next = id[next - 1].next)
         {
-            ids[n++] = id[next - 1].id;
+            ids[copy.nids++] = id[next - 1].id;
         }
 
-        route->worker->hooks->deliver(dv[i].subscriber, route->msg, dv[i].qos,
-                                      dv[i].retain, ids, n);
+        for (next = dv[i].refs;
+             next && copy.nrefs < NGX_MQTT_ROUTE_IDS;
+             next = ref[next - 1].next)
+        {
+            refs[copy.nrefs++] = ref[next - 1].ref;
+        }
+
+        route->worker->hooks->deliver(dv[i].subscriber, route->msg, &copy);
     }
 }

@@ -16,6 +16,8 @@
  * (3) A shared subscription, 4.8.2, gives a message to one of its members in
  *     the node, beside what that one gets for other subscriptions; see
  *     ngx_mqtt_share.c.
+ * (4) A message that stands in logs (ngx_mqtt_log.h) comes with its numbers:
+ *     a reader's copy says which of them it is.
  *
  * Called from: client/ (subscribe), gateway/ (publish), bus frames.
  */
@@ -33,6 +35,7 @@ typedef struct ngx_mqtt_filter_node_s  ngx_mqtt_filter_node_t;
 typedef struct ngx_mqtt_share_s        ngx_mqtt_share_t;
 typedef struct ngx_mqtt_trie_node_s    ngx_mqtt_trie_node_t;
 typedef struct ngx_mqtt_sub_s          ngx_mqtt_sub_t;
+typedef struct ngx_mqtt_reader_s       ngx_mqtt_reader_t;
 
 
 /* levels of a filter with wildcards: matching recurses that deep */
@@ -57,6 +60,7 @@ struct ngx_mqtt_sub_s {
     ngx_mqtt_subscriber_t    *subscriber;
     ngx_mqtt_filter_node_t   *filter;
     ngx_mqtt_share_t         *share;         /* NULL: not shared */
+    ngx_mqtt_reader_t        *reader;        /* of the filter's log, or NULL */
     uint32_t                  id;            /* 0: none */
     uint8_t                   options;       /* NGX_MQTT_SUB_... */
 };
@@ -94,13 +98,58 @@ typedef struct {
 } ngx_mqtt_filters_t;
 
 
+/* where a message stands in the logs of filters; 0: in this one it does not */
+
+#define NGX_MQTT_LOG_UID     16
+
+typedef struct {
+    ngx_str_t                 filter;
+    uint64_t                  number;
+} ngx_mqtt_log_position_t;
+
+typedef struct {
+    u_char                    uid[NGX_MQTT_LOG_UID];
+    ngx_uint_t                n;
+    ngx_mqtt_log_position_t   positions[];
+} ngx_mqtt_logged_t;
+
+
+/* the message of a log, for one reader */
+
+typedef struct {
+    ngx_mqtt_reader_t        *reader;
+    uint64_t                  number;
+} ngx_mqtt_log_ref_t;
+
+
+/* identifiers of one copy; as many as a client may have subscriptions */
+
+#define NGX_MQTT_ROUTE_IDS  1024
+
+
+/* what a subscriber gets: hooks->deliver; valid only inside the call */
+
+struct ngx_mqtt_copy_s {
+    ngx_uint_t                qos;           /* min(message, granted) */
+    ngx_uint_t                retain;        /* Retain As Published */
+    uint32_t                 *ids;           /* of the subscriptions */
+    ngx_uint_t                nids;
+    ngx_mqtt_log_ref_t       *refs;
+    ngx_uint_t                nrefs;
+    ngx_uint_t                readers;       /* subscriptions that have one */
+    u_char                   *uid;           /* NULL: in one log at most */
+};
+
+
 /* one subscriber's share in a message */
 
 typedef struct {
     ngx_mqtt_subscriber_t    *subscriber;
-    ngx_uint_t                qos;           /* min(message, granted) */
-    ngx_uint_t                retain;        /* Retain As Published */
+    ngx_uint_t                qos;
+    ngx_uint_t                retain;
     ngx_uint_t                ids;           /* the last one's index + 1 */
+    ngx_uint_t                refs;          /* the same */
+    ngx_uint_t                readers;
 } ngx_mqtt_delivery_t;
 
 
@@ -124,6 +173,10 @@ ngx_mqtt_sub_t *ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
 ngx_int_t ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
     ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
 
+/* NULL: there is no such subscription */
+ngx_mqtt_sub_t *ngx_mqtt_route_find(ngx_mqtt_subscriber_t *subscriber,
+    ngx_str_t *filter, ngx_str_t *share);
+
 /* the client leaves */
 void ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
     ngx_mqtt_subscriber_t *subscriber);
@@ -142,6 +195,10 @@ void ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
 void ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
     void (*each)(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
     void *data), void *data);
+
+/* takes all filters with wildcards out; free() is for those that are empty */
+void ngx_mqtt_filters_clear(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filters_t *filters);
 void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 
 
@@ -199,13 +256,23 @@ void ngx_mqtt_directory_bury(ngx_mqtt_worker_t *w, ngx_uint_t slot,
  * the other workers that have subscribers and returns NGX_BUSY when one of
  * them can take no more.  publish() delivers: NGX_OK when a subscription
  * matched, also in another worker, NGX_DECLINED when none did.  "exclude" is
- * the subscriber whose No Local subscriptions do not count, or NULL.
+ * the subscriber whose No Local subscriptions do not count, or NULL; "logged"
+ * is NULL for a message that is in no log.
  */
 
 ngx_int_t ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers);
 ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude);
+    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude,
+    ngx_mqtt_logged_t *logged);
+
+/*
+ * A message that was read from a log, to this one reader: delivered as if it
+ * had just come.  "own" is set when the subscriber has published it.
+ */
+void ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *subscriber, ngx_uint_t own,
+    ngx_mqtt_log_ref_t *ref, u_char *uid);
 
 
 /*

@@ -15,17 +15,16 @@
 #include "ngx_mqtt_bus.h"
 
 
-/* identifiers of one delivery; as many as a client may have subscriptions */
-
-#define NGX_MQTT_ROUTE_IDS  1024
-
-
 typedef struct {
     uint32_t                  id;
     ngx_uint_t                next;        /* index + 1, 0: the last */
 } ngx_mqtt_route_id_t;
 
 
+typedef struct {
+    ngx_mqtt_log_ref_t        ref;
+    ngx_uint_t                next;
+} ngx_mqtt_route_ref_t;
 typedef struct ngx_mqtt_shares_s  ngx_mqtt_shares_t;
 
 
@@ -38,10 +37,13 @@ struct ngx_mqtt_route_s {
 
     ngx_mqtt_msg_t           *msg;
     ngx_mqtt_subscriber_t    *exclude;
+    ngx_mqtt_logged_t        *logged;
+    uint64_t                  number;      /* in the log of the filter */
     uint64_t                  stamp;
     ngx_uint_t                matches;
     ngx_array_t               deliveries;  /* of ngx_mqtt_delivery_t */
     ngx_array_t               ids;         /* of ngx_mqtt_route_id_t */
+    ngx_array_t               refs;        /* of ngx_mqtt_route_ref_t */
     ngx_array_t               shared;      /* ids of the shares that match */
 };
 
@@ -101,7 +103,7 @@ struct ngx_mqtt_shares_s {
 
 /* to the subscribers of this worker; NGX_OK when a filter matched */
 ngx_int_t ngx_mqtt_route_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_subscriber_t *exclude);
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged);
 
 
 /* ngx_mqtt_route_bus.c: messages between workers */
@@ -114,7 +116,7 @@ ngx_int_t ngx_mqtt_route_check(ngx_mqtt_worker_t *w,
 
 /* NGX_DECLINED when there is none */
 ngx_int_t ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers);
+    ngx_mqtt_workers_t *workers, ngx_mqtt_logged_t *logged);
 
 
 /* ngx_mqtt_share.c: shared subscriptions */

@@ -548,8 +548,8 @@ ngx_int_t
 ngx_mqtt_share_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t id,
     ngx_mqtt_shared_t *sd)
 {
-    ngx_uint_t         qos, retain;
     ngx_mqtt_sub_t    *sub;
+    ngx_mqtt_copy_t    copy;
     ngx_mqtt_share_t  *share;
 
     share = ngx_mqtt_share_find(w, id);
@@ -564,13 +564,19 @@ ngx_mqtt_share_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t id,
         return NGX_DECLINED;
     }
 
-    qos = sub->options & NGX_MQTT_SUB_QOS;
-    qos = ngx_min(qos, m->qos);
+    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
 
-    retain = m->retain && (sub->options & NGX_MQTT_SUB_RETAIN_AS_PUBLISHED);
+    copy.qos = sub->options & NGX_MQTT_SUB_QOS;
+    copy.qos = ngx_min(copy.qos, m->qos);
 
-    if (qos == 0) {
-        w->hooks->deliver_shared(sub->subscriber, m, 0, retain, sub->id, NULL);
+    copy.retain = m->retain
+                  && (sub->options & NGX_MQTT_SUB_RETAIN_AS_PUBLISHED);
+
+    copy.ids = &sub->id;
+    copy.nids = sub->id ? 1 : 0;
+
+    if (copy.qos == 0) {
+        w->hooks->deliver_shared(sub->subscriber, m, &copy, NULL);
 
         if (sd) {
             ngx_mqtt_share_done(sd);
@@ -586,7 +592,7 @@ ngx_mqtt_share_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t id,
         }
     }
 
-    w->hooks->deliver_shared(sub->subscriber, m, qos, retain, sub->id, sd);
+    w->hooks->deliver_shared(sub->subscriber, m, &copy, sd);
 
     return NGX_OK;
 }

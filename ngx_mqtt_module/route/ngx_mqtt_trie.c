@@ -48,6 +48,7 @@ static ngx_mqtt_trie_node_t *ngx_mqtt_trie_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *parent, ngx_str_t *level);
 static void ngx_mqtt_trie_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *node);
+static ngx_mqtt_filter_node_t *ngx_mqtt_trie_any(ngx_mqtt_trie_node_t *node);
 static void ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w,
     ngx_mqtt_filters_t *filters);
 static void ngx_mqtt_trie_each(ngx_mqtt_worker_t *w,
@@ -203,6 +204,45 @@ ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
     if (filters->root) {
         ngx_mqtt_trie_each(w, filters->root, each, data);
     }
+}
+
+
+void
+ngx_mqtt_filters_clear(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
+{
+    while (filters->nwildcards) {
+        ngx_mqtt_filters_remove(w, filters, ngx_mqtt_trie_any(filters->root));
+    }
+}
+
+
+static ngx_mqtt_filter_node_t *
+ngx_mqtt_trie_any(ngx_mqtt_trie_node_t *node)
+{
+    ngx_uint_t             i;
+    ngx_mqtt_hash_node_t  *child;
+
+    while (node->filter == NULL) {
+
+        if (node->plus) {
+            node = node->plus;
+            continue;
+        }
+
+        if (node->hash) {
+            node = node->hash;
+            continue;
+        }
+
+        for (i = 0; node->children.buckets[i] == NULL; i++) {
+            /* void */
+        }
+
+        child = node->children.buckets[i];
+        node = ngx_queue_data(child, ngx_mqtt_trie_node_t, node);
+    }
+
+    return node->filter;
 }
 
 

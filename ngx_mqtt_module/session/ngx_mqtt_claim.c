@@ -15,7 +15,9 @@
  *                                             -> finish
  *
  * (1) A claim is freed exactly once, in ngx_mqtt_claim_finish() or _fail().
- * (2) Claims that wait for TAKEN stand in ss->claims and ss->waiting, oldest
+ * (2) Readers of what has ended are detached before the claim completes: the
+ *     commands of the client that follow find them gone.
+ * (3) Claims that wait for TAKEN stand in ss->claims and ss->waiting, oldest
  *     first, so that one timer serves all.
  *
  * Called from: client/ (claim), Redis replies and bus frames.
@@ -36,6 +38,9 @@ typedef struct {
     ngx_mqtt_op_t              *op;        /* the caller's */
     ngx_mqtt_session_claimed_t  claimed;
 
+    u_char                     *fields;    /* claimed.fields, their bytes */
+    size_t                      size;      /* of that block */
+
     uint32_t                    expiry;
     ngx_str_t                   client_id; /* bytes behind the struct */
 } ngx_mqtt_claim_t;
@@ -46,6 +51,10 @@ static ngx_mqtt_claim_t *ngx_mqtt_claim_create(ngx_mqtt_worker_t *w,
 static void ngx_mqtt_claim_replied(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim,
     ngx_mqtt_redis_reply_t *reply, ngx_str_t *owner);
+static ngx_int_t ngx_mqtt_claim_parse_fields(ngx_mqtt_claim_t *claim,
+    ngx_mqtt_redis_reply_t *reply);
+static void ngx_mqtt_claim_chores(ngx_mqtt_claim_t *claim,
+    ngx_mqtt_redis_reply_t *reply);
 static ngx_int_t ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w,
     ngx_str_t *owner, ngx_mqtt_peer_t *peer);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
@@ -176,6 +185,8 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
         return;
     }
 
+    ngx_mqtt_claim_chores(claim, op->result);
+
     if (owner.len == 0) {
         ngx_mqtt_claim_finish(claim);
         return;
@@ -185,42 +196,99 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
 }
 
 
-/* { epoch, previous owner, session present } */
+/* { epoch, previous owner, session present, fields, filters } */
 
 static ngx_int_t
 ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
     ngx_str_t *owner)
 {
-    u_char     *p, *last;
-    uint64_t    epoch;
-    ngx_str_t  *text;
-
     if (reply == NULL
         || reply->type != NGX_MQTT_REDIS_ARRAY
-        || reply->nelts != 3
+        || reply->nelts != 5
         || reply->elts[0]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
-        || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER)
+        || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER
+        || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[4]->type != NGX_MQTT_REDIS_ARRAY)
     {
         ngx_log_error(NGX_LOG_ERR, claim->worker->log, 0,
                       "unexpected reply of Redis to the claim of a session");
         return NGX_ERROR;
     }
 
-    text = &reply->elts[0]->str;
-    last = text->data + text->len;
-    epoch = 0;
-
-    for (p = text->data; p < last; p++) {
-        epoch = epoch * 10 + (*p - '0');
-    }
-
-    claim->claimed.epoch = epoch;
+    claim->claimed.epoch = ngx_mqtt_session_number(&reply->elts[0]->str);
     claim->claimed.present = (ngx_uint_t) reply->elts[2]->integer;
 
     *owner = reply->elts[1]->str;
 
+    return ngx_mqtt_claim_parse_fields(claim, reply->elts[3]);
+}
+
+
+/* copied into one block: the reply is gone when the claim completes */
+
+static ngx_int_t
+ngx_mqtt_claim_parse_fields(ngx_mqtt_claim_t *claim,
+    ngx_mqtt_redis_reply_t *reply)
+{
+    u_char        *p;
+    size_t         size;
+    ngx_str_t     *dst, *src;
+    ngx_uint_t     i;
+    ngx_keyval_t  *fields;
+
+    if (reply->nelts == 0) {
+        return NGX_OK;
+    }
+
+    size = reply->nelts / 2 * sizeof(ngx_keyval_t);
+
+    for (i = 0; i < reply->nelts; i++) {
+        size += reply->elts[i]->str.len;
+    }
+
+    p = ngx_mqtt_alloc(claim->worker, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    claim->fields = p;
+    claim->size = size;
+
+    fields = (ngx_keyval_t *) p;
+    p += reply->nelts / 2 * sizeof(ngx_keyval_t);
+
+    for (i = 0; i < reply->nelts / 2 * 2; i++) {
+        src = &reply->elts[i]->str;
+        dst = (i % 2) ? &fields[i / 2].value : &fields[i / 2].key;
+
+        dst->len = src->len;
+        dst->data = p;
+        p = ngx_cpymem(p, src->data, src->len);
+    }
+
+    claim->claimed.nfields = reply->nelts / 2;
+    claim->claimed.fields = fields;
+
     return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_claim_chores(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply)
+{
+    ngx_mqtt_chores_t  *ch;
+
+    if (reply->elts[4]->nelts == 0) {
+        return;
+    }
+
+    ch = ngx_mqtt_chores_get(claim->worker, &claim->client_id);
+
+    if (ch) {
+        ngx_mqtt_chores_detach(ch, reply->elts[4]);
+        ngx_mqtt_chores_unref(ch);
+    }
 }
 
 
@@ -360,6 +428,10 @@ static void
 ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim)
 {
     claim->worker->sessions->nclaims--;
+
+    if (claim->fields) {
+        ngx_mqtt_free(claim->worker, claim->fields, claim->size);
+    }
 
     ngx_mqtt_free(claim->worker, claim,
                   sizeof(ngx_mqtt_claim_t) + claim->client_id.len);

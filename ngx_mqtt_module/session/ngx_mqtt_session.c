@@ -5,7 +5,7 @@
 
 
 /*
- * Sessions of a worker: names in Redis, release.  Claims are in
+ * Sessions of a worker: names in Redis, saving, release.  Claims are in
  * ngx_mqtt_claim.c; the invariants are in ngx_mqtt_session.h.
  *
  * Called from: client/, gateway/ (life).  One worker, no locks.
@@ -13,6 +13,10 @@
 
 
 #include "ngx_mqtt_session_int.h"
+
+
+static void ngx_mqtt_session_saved(ngx_mqtt_op_t *op);
+static void ngx_mqtt_session_released(ngx_mqtt_op_t *op);
 
 
 ngx_int_t
@@ -49,6 +53,7 @@ ngx_mqtt_session_stop(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_claim_fail_all(w);
     ngx_mqtt_hash_free(&w->sessions->claims);
+    ngx_mqtt_hash_free(&w->sessions->chores);
 
     w->sessions = NULL;
 }
@@ -62,14 +67,108 @@ ngx_mqtt_session_pending(ngx_mqtt_worker_t *w)
 
 
 void
+ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_detach_pt detach)
+{
+    w->sessions->detach = detach;
+}
+
+
+void
+ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op)
+{
+    u_char          number[NGX_INT64_LEN];
+    ngx_str_t      *argv, key;
+    ngx_uint_t      i, argc;
+    ngx_mqtt_op_t  *redis_op;
+
+    argc = 2 + 2 * n;
+    redis_op = NULL;
+
+    argv = ngx_mqtt_alloc(w, argc * sizeof(ngx_str_t));
+
+    if (argv == NULL || ngx_mqtt_session_key(w, client_id, &key) != NGX_OK) {
+        goto failed;
+    }
+
+    if (op) {
+        redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_saved, op);
+
+        if (redis_op == NULL) {
+            ngx_mqtt_free(w, key.data, key.len);
+            goto failed;
+        }
+    }
+
+    argv[0] = key;
+    argv[1].data = number;
+    argv[1].len = ngx_sprintf(number, "%uL", epoch) - number;
+
+    for (i = 0; i < n; i++) {
+        argv[2 + 2 * i] = fields[i].key;
+        argv[3 + 2 * i] = fields[i].value;
+    }
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_SAVE, 1, argc, argv,
+                          NGX_MQTT_REDIS_WAIT, redis_op);
+
+    ngx_mqtt_free(w, key.data, key.len);
+    ngx_mqtt_free(w, argv, argc * sizeof(ngx_str_t));
+
+    return;
+
+failed:
+
+    if (argv) {
+        ngx_mqtt_free(w, argv, argc * sizeof(ngx_str_t));
+    }
+
+    if (op) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+    }
+}
+
+
+static void
+ngx_mqtt_session_saved(ngx_mqtt_op_t *op)
+{
+    ngx_int_t                rc;
+    ngx_mqtt_redis_reply_t  *reply;
+
+    reply = op->result;
+    rc = NGX_ERROR;
+
+    if (op->rc == NGX_OK && reply->type == NGX_MQTT_REDIS_INTEGER) {
+        rc = reply->integer ? NGX_OK : NGX_DECLINED;
+    }
+
+    ngx_mqtt_op_complete(op->data, rc, NGX_MQTT_SUCCESS, NULL);
+}
+
+
+void
 ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t epoch, uint32_t expiry)
 {
-    u_char     number[NGX_INT64_LEN], seconds[NGX_INT64_LEN];
-    ngx_str_t  argv[3];
+    u_char              number[NGX_INT64_LEN], seconds[NGX_INT64_LEN];
+    ngx_str_t           argv[3];
+    ngx_mqtt_op_t      *op;
+    ngx_mqtt_chores_t  *ch;
 
     if (ngx_mqtt_session_key(w, client_id, &argv[0]) != NGX_OK) {
         return;
+    }
+
+    ch = ngx_mqtt_chores_get(w, client_id);
+    op = NULL;
+
+    if (ch) {
+        op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_released, ch);
+
+        if (op == NULL) {
+            ngx_mqtt_chores_unref(ch);
+        }
     }
 
     argv[1].data = number;
@@ -79,9 +178,53 @@ ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     argv[2].len = ngx_mqtt_session_expiry(seconds, expiry) - seconds;
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_RELEASE, 1, 3, argv,
-                          NGX_MQTT_REDIS_WAIT, NULL);
+                          NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
+}
+
+
+static void
+ngx_mqtt_session_released(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_chores_t       *ch;
+    ngx_mqtt_redis_reply_t  *reply;
+
+    ch = op->data;
+    reply = op->result;
+
+    if (op->rc == NGX_OK
+        && reply->type == NGX_MQTT_REDIS_ARRAY
+        && reply->nelts == 2)
+    {
+        ngx_mqtt_chores_detach(ch, reply->elts[1]);
+    }
+
+    ngx_mqtt_chores_unref(ch);
+}
+
+
+/* 0 where there is no number */
+
+uint64_t
+ngx_mqtt_session_number(ngx_str_t *text)
+{
+    u_char    *p, *last;
+    uint64_t   n;
+
+    last = text->data + text->len;
+    n = 0;
+
+    for (p = text->data; p < last; p++) {
+
+        if (*p < '0' || *p > '9') {
+            return 0;
+        }
+
+        n = n * 10 + (*p - '0');
+    }
+
+    return n;
 }
 
 

@@ -11,7 +11,9 @@
  *     is learned.  The epoch is strictly increasing for a client id, also
  *     when the session was deleted in between.
  * (2) Every later write carries the epoch and is refused when it is stale.
- * (3) A claim is answered only when the previous owner, if it is a worker of
+ * (3) Subscriptions of a session that has ended are not forgotten before their
+ *     readers are detached, whoever has to do it in the end.
+ * (4) A claim is answered only when the previous owner, if it is a worker of
  *     this node, has closed its connection, is dead, or has been silent for
  *     takeover_timeout.
  */
@@ -35,16 +37,34 @@ typedef struct {
 } ngx_mqtt_session_claim_t;
 
 
-/* op->result of a successful claim */
+/* op->result of a successful claim, valid only inside done() */
 
 typedef struct {
     uint64_t             epoch;
     ngx_uint_t           present;        /* state was there and is resumed */
+    ngx_uint_t           nfields;
+    ngx_keyval_t        *fields;         /* its "s<filter>" and "v" */
 } ngx_mqtt_session_claimed_t;
+
+
+/*
+ * The subscription of a session has ended for good: its reader is to be
+ * removed from the filter's log.  A reader that has joined the log under a
+ * later epoch is another session's and stays.  The op completes with NGX_OK
+ * when it is gone; as long as it does not, the reader is detached again by the
+ * next claim, or by whoever takes over from this worker.
+ */
+typedef void (*ngx_mqtt_session_detach_pt)(ngx_mqtt_worker_t *w,
+    ngx_str_t *filter, ngx_str_t *client_id, uint64_t epoch,
+    ngx_mqtt_op_t *op);
 
 
 ngx_int_t ngx_mqtt_session_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_session_stop(ngx_mqtt_worker_t *w);
+
+/* without a handler there are no readers to detach */
+void ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_detach_pt detach);
 
 /*
  * The op completes with NGX_OK, or NGX_ERROR and SERVER_UNAVAILABLE.  When
@@ -52,6 +72,15 @@ void ngx_mqtt_session_stop(ngx_mqtt_worker_t *w);
  */
 void ngx_mqtt_session_claim(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_claim_t *claim, ngx_mqtt_op_t *op);
+
+/*
+ * Writes "n" fields of a claimed session, those with an empty value are
+ * removed.  Waits for Redis when it is away, and is idempotent.  The op, which
+ * may be NULL, completes with NGX_OK, with NGX_DECLINED when the session was
+ * released or claimed by somebody else, or with NGX_ERROR when Redis failed.
+ */
+void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op);
 
 /*
  * The connection is gone: the session is free to be claimed and lives on for

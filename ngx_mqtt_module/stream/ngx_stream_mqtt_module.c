@@ -302,6 +302,20 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       offsetof(ngx_mqtt_gateway_t, drain_rate),
       NULL },
 
+    { ngx_string("offline_messages"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_num,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, offline_messages),
+      &ngx_stream_mqtt_queued_bounds },
+
+    { ngx_string("offline_retention"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_msec,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, offline_retention),
+      NULL },
+
       ngx_null_command
 };
 
