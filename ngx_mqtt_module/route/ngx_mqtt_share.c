@@ -706,6 +706,54 @@ ngx_mqtt_shared_free(ngx_mqtt_shared_t *sd)
 }
 
 
+ngx_uint_t
+ngx_mqtt_share_alone(ngx_mqtt_shared_t *sd, ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_uint_t                i, n;
+    ngx_mqtt_sub_t           *sub;
+    ngx_mqtt_share_t         *share;
+    ngx_mqtt_groups_t        *one;
+    ngx_mqtt_worker_t        *w;
+    ngx_mqtt_workers_t        workers;
+    ngx_mqtt_group_worker_t  *gw;
+
+    w = sd->worker;
+
+    share = ngx_mqtt_share_find(w, sd->group);
+    n = share ? share->nmembers : 0;
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+
+        if (share && sub->share == share) {
+            n--;
+        }
+    }
+
+    if (n) {
+        return 0;
+    }
+
+    one = &w->route->shares->one;
+    one->only = sd->group;
+
+    (void) ngx_mqtt_directory_find(w, &sd->msg->topic, &workers, one);
+
+    if (workers.groups == 0) {
+        return 1;
+    }
+
+    gw = one->workers.elts;
+
+    for (i = 0; i < one->workers.nelts; i++) {
+        if (gw[i].slot != w->slot_index) {
+            return 0;
+        }
+    }
+
+    return !one->more;
+}
+
+
 uint64_t
 ngx_mqtt_share_of(ngx_mqtt_shared_t *sd)
 {
