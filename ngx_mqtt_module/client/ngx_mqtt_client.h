@@ -415,6 +415,9 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
 
+/* only of a persistent session, before it is saved for the last time */
+void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
+
 /* the client is no member anymore: of any group, of this one */
 void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,

@@ -589,6 +589,7 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
     /* of a session that ends here Redis detaches the readers */
 
     if (mc->session_expiry && ss->restored) {
+        ngx_mqtt_client_share_keep(mc);
         ngx_mqtt_client_save_now(mc, mc->claimed);
     }
 

@@ -61,10 +61,11 @@ static ngx_int_t ngx_mqtt_state_released(ngx_mqtt_client_t *mc,
     uint16_t packet_id);
 
 
-/* with numbers, or with its message, or after PUBREC */
+/* with numbers, or with its message, or after PUBREC; not what another member
+   of a shared subscription may get */
 
 #define ngx_mqtt_state_has(ob)                                                \
-    ((ob)->packet_id || (ob)->nrefs == 0)
+    ((ob)->sd == NULL && ((ob)->packet_id || (ob)->nrefs == 0))
 
 
 ngx_int_t
