@@ -30,8 +30,8 @@ $ENV{TEST_MQTT_TIMEOUT} = 300;
 my $t = MqttTest->new;
 my $dir = $t->certs;
 
-# Paho takes the end of a QoS 2 message that it receives for the end of one that
-# it has sent, and so passes any smaller Receive Maximum
+# Paho takes the end of a QoS 2 message that it receives for the end of one
+# that it has sent, and so passes any smaller Receive Maximum
 
 my $maximum = 'mqtt_receive_maximum 1000;';
 
