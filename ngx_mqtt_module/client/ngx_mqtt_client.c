@@ -392,12 +392,25 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 }
 
 
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
 static ngx_int_t
 ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     ngx_str_t *text)
 {
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
