@@ -229,6 +229,14 @@ ngx_mqtt_gateway_t *ngx_mqtt_gateway_find(ngx_cycle_t *cycle,
     ngx_str_t *name);
 ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
+/*
+ * *gwp becomes the gateway of this name when the whole configuration is read,
+ * wherever it stands; otherwise that is an error at file_name:line.  Neither
+ * the name nor gwp may go away before the cycle does.
+ */
+ngx_int_t ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_mqtt_gateway_t **gwp, u_char *file_name, ngx_uint_t line);
+
 
 /*
  * ngx_mqtt_worker.c: the state itself, without the engines; "quit" is called

@@ -8,19 +8,42 @@
  * The core module: the list of the gateways of a cycle, so that the stream
  * and the http module find the same ones.  Nothing else happens here: worker
  * life belongs to the stream module (P12, P13).
+ *
+ * The http block may stand in front of the stream block, which defines the
+ * gateways.  So what http refers to is looked up when both are read.
  */
 
 
 #include "ngx_mqtt.h"
 
 
+typedef struct {
+    ngx_str_t              name;
+    ngx_mqtt_gateway_t   **gwp;
+    u_char                *file_name;
+    ngx_uint_t             line;
+} ngx_mqtt_gateway_ref_t;
+
+
+typedef struct {
+    ngx_array_t            gateways;     /* ngx_mqtt_gateway_t * */
+    ngx_array_t            refs;         /* ngx_mqtt_gateway_ref_t */
+} ngx_mqtt_module_conf_t;
+
+
+#define ngx_mqtt_module_conf(cycle)                                           \
+    ((ngx_mqtt_module_conf_t *) ngx_get_conf((cycle)->conf_ctx,               \
+                                             ngx_mqtt_module))
+
+
 static void *ngx_mqtt_module_create_conf(ngx_cycle_t *cycle);
+static char *ngx_mqtt_module_init_conf(ngx_cycle_t *cycle, void *conf);
 
 
 static ngx_core_module_t  ngx_mqtt_module_ctx = {
     ngx_string("mqtt"),
     ngx_mqtt_module_create_conf,
-    NULL
+    ngx_mqtt_module_init_conf
 };
 
 
@@ -43,7 +66,7 @@ ngx_module_t  ngx_mqtt_module = {
 ngx_array_t *
 ngx_mqtt_gateways(ngx_cycle_t *cycle)
 {
-    return (ngx_array_t *) ngx_get_conf(cycle->conf_ctx, ngx_mqtt_module);
+    return &ngx_mqtt_module_conf(cycle)->gateways;
 }
 
 
@@ -86,8 +109,70 @@ ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 }
 
 
+ngx_int_t
+ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_mqtt_gateway_t **gwp, u_char *file_name, ngx_uint_t line)
+{
+    ngx_mqtt_gateway_ref_t  *ref;
+
+    ref = ngx_array_push(&ngx_mqtt_module_conf(cf->cycle)->refs);
+    if (ref == NULL) {
+        return NGX_ERROR;
+    }
+
+    ref->name = *name;
+    ref->gwp = gwp;
+    ref->file_name = file_name;
+    ref->line = line;
+
+    return NGX_OK;
+}
+
+
 static void *
 ngx_mqtt_module_create_conf(ngx_cycle_t *cycle)
 {
-    return ngx_array_create(cycle->pool, 1, sizeof(ngx_mqtt_gateway_t *));
+    ngx_mqtt_module_conf_t  *mcf;
+
+    mcf = ngx_palloc(cycle->pool, sizeof(ngx_mqtt_module_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&mcf->gateways, cycle->pool, 1,
+                       sizeof(ngx_mqtt_gateway_t *))
+        != NGX_OK
+        || ngx_array_init(&mcf->refs, cycle->pool, 1,
+                          sizeof(ngx_mqtt_gateway_ref_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return mcf;
+}
+
+
+static char *
+ngx_mqtt_module_init_conf(ngx_cycle_t *cycle, void *conf)
+{
+    ngx_mqtt_module_conf_t *mcf = conf;
+
+    ngx_uint_t               i;
+    ngx_mqtt_gateway_ref_t  *ref;
+
+    ref = mcf->refs.elts;
+
+    for (i = 0; i < mcf->refs.nelts; i++) {
+        *ref[i].gwp = ngx_mqtt_gateway_find(cycle, &ref[i].name);
+
+        if (*ref[i].gwp == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "unknown mqtt_gateway \"%V\" in %s:%ui",
+                          &ref[i].name, ref[i].file_name, ref[i].line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
 }

@@ -14,7 +14,7 @@
  * peer, so that a reset does not eat the packet (P38); ngx_mqtt_client_free()
  * hands the connection back to nginx.
  *
- * Called from: stream/ (create, events), everywhere (close).
+ * Called from: stream/ and http/ (create, events), everywhere (close).
  */
 
 
@@ -94,6 +94,7 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
     ngx_buf_t *preread)
 {
     size_t             len;
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = mc->connection;
@@ -123,6 +124,16 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
         }
 
         preread->pos = preread->last;
+
+        if (mc->ws) {
+            rc = ngx_mqtt_client_ws_unwrap(mc, ngx_mqtt_msg_data(mc->in.block),
+                                           len);
+            if (rc == NGX_ERROR) {
+                return;
+            }
+
+            mc->in.last = rc;
+        }
     }
 
     /* the first edge may be consumed already, P32 */
@@ -421,9 +432,13 @@ ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     if (mc->state == NGX_MQTT_CLIENT_CONNECTED
         && mc->version == NGX_MQTT_V5
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
-        && !mc->disconnected)
+        && !mc->disconnected && !mc->gone)
     {
         ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
+    }
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_close(mc, reason);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);
@@ -657,6 +672,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
 
     if (mc->in.block) {
         ngx_mqtt_msg_unref(mc->in.block);
+    }
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_free(mc);
+        mc->ws = NULL;
     }
 
     ngx_queue_remove(&mc->queue);
