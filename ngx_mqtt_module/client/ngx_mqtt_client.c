@@ -18,8 +18,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
-#include "ngx_mqtt_session.h"
+#include "ngx_mqtt_client_session.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -27,6 +26,8 @@
 
 static void ngx_mqtt_client_timeout(ngx_mqtt_client_t *mc, ngx_event_t *ev);
 static void ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc);
+static ngx_int_t ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc,
+    ngx_uint_t reason, ngx_str_t *text);
 static void ngx_mqtt_client_leave(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_close_handler(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_client_linger(ngx_mqtt_client_t *mc);
@@ -38,6 +39,8 @@ static void ngx_mqtt_client_takeover(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id, uint64_t epoch);
 static ngx_int_t ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q,
     ngx_uint_t force);
+static ngx_mqtt_subscriber_t *ngx_mqtt_client_subscriber(
+    ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 static void ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w);
 
@@ -47,7 +50,11 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
+    ngx_mqtt_client_subscriber,
+    ngx_mqtt_client_share_room,
+    ngx_mqtt_client_deliver_shared,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };
@@ -237,7 +244,7 @@ ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc)
 
     limit = (ngx_msec_t) mc->keep_alive * 1500;
 
-    if (mc->paused || mc->flow_blocked || mc->draining
+    if (mc->paused || mc->flow_blocked || mc->draining || mc->subscribing
         || ngx_mqtt_client_out_full(mc))
     {
 
@@ -307,6 +314,24 @@ ngx_mqtt_client_pause(ngx_mqtt_client_t *mc)
 }
 
 
+static ngx_mqtt_subscriber_t *
+ngx_mqtt_client_subscriber(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
+{
+    ngx_mqtt_client_t     *mc;
+    ngx_mqtt_hash_node_t  *node;
+
+    node = ngx_mqtt_hash_find(&w->clients, client_id);
+
+    if (node == NULL) {
+        return NULL;
+    }
+
+    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
+
+    return &mc->subscriber;
+}
+
+
 static void
 ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 {
@@ -323,6 +348,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -347,32 +374,54 @@ ngx_int_t
 ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...)
 {
-    u_char    buf[NGX_MAX_ERROR_STR], *p;
-    va_list   args;
+    u_char      buf[NGX_MAX_ERROR_STR];
+    va_list     args;
+    ngx_str_t   text;
 
     if (mc->closing) {
         return NGX_ERROR;
     }
 
     va_start(args, fmt);
-    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    text.len = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args) - buf;
+    text.data = buf;
     va_end(args);
 
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                  "%*s, reason code: 0x%02xi",
-                  (size_t) (p - buf), buf, reason);
+                  "%V, reason code: 0x%02xi", &text, reason);
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_protocol_errors);
 
-    return ngx_mqtt_client_close(mc, reason);
+    return ngx_mqtt_client_close_because(mc, reason, &text);
 }
 
 
 ngx_int_t
 ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 {
+    return ngx_mqtt_client_close_because(mc, reason, NULL);
+}
+
+
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
+static ngx_int_t
+ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
+    ngx_str_t *text)
+{
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
@@ -385,7 +434,7 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
         && !mc->disconnected && !mc->gone)
     {
-        ngx_mqtt_client_send_ack(mc, NGX_MQTT_DISCONNECT, 0, reason);
+        ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
     }
 
     if (mc->ws) {
@@ -437,15 +486,19 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         mc->claiming = 0;
     }
 
+    /* what is saved depends on what is not acknowledged yet */
+
+    ngx_mqtt_client_session_leave(mc);
+
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
+    ngx_mqtt_client_share_leave(mc);
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -634,6 +687,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
+
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
 
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
@@ -762,8 +820,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -778,7 +835,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

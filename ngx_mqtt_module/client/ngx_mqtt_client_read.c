@@ -74,6 +74,7 @@ static ngx_mqtt_packet_pt  ngx_mqtt_packet_handlers[NGX_MQTT_PACKET_TYPES] = {
 #define ngx_mqtt_client_blocked(mc)                                           \
     ((mc)->state == NGX_MQTT_CLIENT_CONNECTING                                \
      || (mc)->paused || (mc)->flow_blocked || (mc)->draining                  \
+     || (mc)->subscribing                                                     \
      || ngx_mqtt_client_out_full(mc))
 
 

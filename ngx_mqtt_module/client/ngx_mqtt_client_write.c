@@ -23,7 +23,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 
 
 #define NGX_MQTT_OUT_PIECE  (160 - sizeof(ngx_mqtt_out_t))
@@ -185,18 +185,7 @@ void
 ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code)
 {
-    u_char          *p;
-    ngx_mqtt_ack_t   pkt;
-
-    pkt.packet_id = packet_id;
-    pkt.code = code;
-    ngx_mqtt_props_reset(&pkt.props);
-
-    p = ngx_mqtt_client_room(mc, ngx_mqtt_ack_len(mc->version, type, &pkt));
-
-    if (p) {
-        (void) ngx_mqtt_write_ack(p, mc->version, type, &pkt);
-    }
+    ngx_mqtt_client_send_reason(mc, type, packet_id, code, NULL);
 }
 
 
@@ -208,6 +197,8 @@ ngx_mqtt_client_flush_handler(ngx_event_t *ev)
     ngx_mqtt_worker_t  *w;
 
     w = ngx_mqtt_event_worker(ev);
+
+    ngx_mqtt_client_save_handler(w);
 
     while (!ngx_queue_empty(&w->dirty)) {
         q = ngx_queue_head(&w->dirty);
@@ -269,6 +260,10 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
 
     if (full && !ngx_mqtt_client_out_full(mc)) {
         ngx_mqtt_client_resume(mc);
+
+        if (mc->subscriber.stalled) {
+            ngx_mqtt_client_share_ready(mc);
+        }
     }
 
     if (mc->out == NULL) {
@@ -277,9 +272,7 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
             ngx_del_timer(c->write);
         }
 
-        if (ngx_mqtt_client_has_retained(mc)) {
-            ngx_mqtt_client_retained_run(mc);
-        }
+        ngx_mqtt_client_made_room(mc);
 
         return NGX_OK;
     }

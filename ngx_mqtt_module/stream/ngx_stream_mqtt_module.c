@@ -38,6 +38,17 @@ static char *ngx_stream_mqtt_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_stream_mqtt_find_gateway(ngx_conf_t *cf,
     ngx_stream_mqtt_srv_conf_t *conf);
+static char *ngx_stream_mqtt_check_lease(ngx_conf_t *cf, void *post,
+    void *data);
+
+
+static ngx_conf_num_bounds_t  ngx_stream_mqtt_offline_bounds = {
+    ngx_conf_check_num_bounds, 1, 1000000
+};
+
+static ngx_conf_post_t  ngx_stream_mqtt_lease_post = {
+    ngx_stream_mqtt_check_lease
+};
 
 
 static ngx_command_t  ngx_stream_mqtt_commands[] = {
@@ -270,11 +281,32 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       offsetof(ngx_mqtt_gateway_t, takeover_timeout),
       NULL },
 
+    { ngx_string("lease_timeout"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_msec,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, lease_timeout),
+      &ngx_stream_mqtt_lease_post },
+
     { ngx_string("drain_rate"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
       ngx_stream_mqtt_gateway_num,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_mqtt_gateway_t, drain_rate),
+      NULL },
+
+    { ngx_string("offline_messages"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_num,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, offline_messages),
+      &ngx_stream_mqtt_offline_bounds },
+
+    { ngx_string("offline_retention"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_msec,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, offline_retention),
       NULL },
 
       ngx_null_command
@@ -538,6 +570,21 @@ ngx_stream_mqtt_find_gateway(ngx_conf_t *cf, ngx_stream_mqtt_srv_conf_t *conf)
                       "unknown mqtt_gateway \"%V\" in %s:%ui",
                       &conf->pass, conf->file_name, conf->line);
         return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* renewed three times as often, in spite of what keeps a worker busy */
+
+static char *
+ngx_stream_mqtt_check_lease(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_msec_t *msp = data;
+
+    if (*msp < 1000) {
+        return "must be at least 1s";
     }
 
     return NGX_CONF_OK;

@@ -76,6 +76,8 @@ package MqttTest::Client;
 #               the client is closed; returns how many were acknowledged.
 #               $c->acked, $c->refused: the numbers n in the order of arrival
 #               ($c->released for QoS 2: PUBCOMPs), $c->published: how many
+#     MqttTest::Client->unanswered(\@clients)
+#               how many publishes of publish_many have no answer yet
 
 use warnings;
 use strict;
@@ -190,12 +192,31 @@ sub start_ws {
 sub open {
     my ($class, %args) = @_;
 
+    my ($options, $connect) = $class->split_args(%args);
+
+    return $class->new(%$options)->connected(%$connect);
+}
+
+
+# options of new(), and the rest
+
+sub split_args {
+    my ($class, %args) = @_;
+
     my %options = map { exists $args{$_} ? ($_ => delete $args{$_}) : () }
                   qw/ host port version timeout ssl proxy auto_ack ws
                       receive_buffer /;
 
-    my $self = $class->new(%options);
-    my $connack = $self->connect(%args);
+    return (\%options, \%args);
+}
+
+
+# connect(), or dies
+
+sub connected {
+    my ($self, %connect) = @_;
+
+    my $connack = $self->connect(%connect);
 
     die "CONNECT was answered by a close\n" if !$connack;
     die sprintf "CONNECT was refused with 0x%02x\n", $connack->{reason}
@@ -333,7 +354,9 @@ sub fill {
 
 
 # Writes what the socket takes; a closed connection swallows the rest, so that
-# what the server had said before can still be read.
+# what the server had said before can still be read.  TLS is given a record at
+# a time: OpenSSL wants all of a write that it did not finish once more, and a
+# test may take back what is behind.
 
 sub drain {
     my ($self) = @_;
@@ -341,7 +364,8 @@ sub drain {
     while (length $self->{out}) {
         return if !$self->{socket};
 
-        my $n = syswrite $self->{socket}, $self->{out};
+        my $n = syswrite $self->{socket}, $self->{out},
+                         $self->{ssl} ? 16384 : length $self->{out};
 
         if (defined $n) {
             substr $self->{out}, 0, $n, '';
@@ -704,7 +728,9 @@ sub expect {
                                    sort keys %fields;
     my $timeout = delete $fields{-timeout};
     my $packet = $self->recv($timeout);
-    my @wrong = grep { !equal($packet->{$_}, $fields{$_}) } sort keys %fields;
+    my @wrong = $packet ? grep { !equal($packet->{$_}, $fields{$_}) }
+                               sort keys %fields
+                        : ();
 
     my $ok = $packet && $packet->{type} eq $type && !@wrong;
 
@@ -847,6 +873,7 @@ sub publish_many {
             if ($qos) {
                 $id = $c->next_id;
                 $c->{waiting}{$id} = $n;
+                $c->{unanswered}{$n} = 1;
 
             } else {
                 return if length $c->{out} > 65536;
@@ -864,6 +891,7 @@ sub publish_many {
 
     for my $c (@$clients) {
         $c->{waiting} = {};
+        $c->{unanswered} = {};
         $c->{published} = 0;
         $c->{$_} = [] for qw/ acked refused released /;
         $feed->($c);
@@ -905,6 +933,8 @@ sub publish_many {
                 $total++;
             }
 
+            delete $c->{unanswered}{$n};
+
             if ($end) {
                 delete $c->{waiting}{$p->{packet_id}};
                 $feed->($c);
@@ -915,6 +945,17 @@ sub publish_many {
         });
 
     return $total;
+}
+
+
+sub unanswered {
+    my ($class, $clients) = @_;
+
+    my $n = 0;
+
+    $n += keys %{ $_->{unanswered} } for @$clients;
+
+    return $n;
 }
 
 
