@@ -34,6 +34,8 @@
 #define NGX_MQTT_COUNTERS(X)                                                  \
     X(connections, GAUGE, "open connections, also before CONNECT")            \
     X(clients, GAUGE, "clients whose CONNECT was accepted")                   \
+    X(websockets, GAUGE, "open connections of MQTT over WebSocket")           \
+    X(websockets_refused, COUNTER, "WebSocket handshakes refused")            \
     X(clients_paused, GAUGE, "clients not read: Kafka or Redis is full")      \
     X(connects, COUNTER, "CONNECT packets accepted")                          \
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \

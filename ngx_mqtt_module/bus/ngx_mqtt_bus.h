@@ -32,6 +32,7 @@
 #define NGX_MQTT_FRAME_PUBLISH         3    /* route/: a message */
 #define NGX_MQTT_FRAME_SHARE           4    /* route/: one for a member */
 #define NGX_MQTT_FRAME_SHARE_DONE      5    /* route/: its end */
+#define NGX_MQTT_FRAME_SHARE_REST      6    /* route/: for unknown groups */
 
 #define NGX_MQTT_FRAME_TYPES           16
 

@@ -14,7 +14,7 @@
  * peer, so that a reset does not eat the packet (P38); ngx_mqtt_client_free()
  * hands the connection back to nginx.
  *
- * Called from: stream/ (create, events), everywhere (close).
+ * Called from: stream/ and http/ (create, events), everywhere (close).
  */
 
 
@@ -94,6 +94,7 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
     ngx_buf_t *preread)
 {
     size_t             len;
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = mc->connection;
@@ -123,6 +124,16 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
         }
 
         preread->pos = preread->last;
+
+        if (mc->ws) {
+            rc = ngx_mqtt_client_ws_unwrap(mc, ngx_mqtt_msg_data(mc->in.block),
+                                           len);
+            if (rc == NGX_ERROR) {
+                return;
+            }
+
+            mc->in.last = rc;
+        }
     }
 
     /* the first edge may be consumed already, P32 */
@@ -392,12 +403,25 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 }
 
 
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
 static ngx_int_t
 ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     ngx_str_t *text)
 {
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
@@ -408,9 +432,13 @@ ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     if (mc->state == NGX_MQTT_CLIENT_CONNECTED
         && mc->version == NGX_MQTT_V5
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
-        && !mc->disconnected)
+        && !mc->disconnected && !mc->gone)
     {
         ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
+    }
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_close(mc, reason);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);
@@ -646,6 +674,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
         ngx_mqtt_msg_unref(mc->in.block);
     }
 
+    if (mc->ws) {
+        ngx_mqtt_client_ws_free(mc);
+        mc->ws = NULL;
+    }
+
     ngx_queue_remove(&mc->queue);
     ngx_mqtt_count_sub(w, NGX_MQTT_STAT_connections, 1);
 
@@ -654,6 +687,7 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
 
     if (mc->will) {
         ngx_mqtt_msg_unref(mc->will);
@@ -701,7 +735,6 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
-    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }

@@ -28,6 +28,7 @@
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_route.h"
+#include "ngx_mqtt_ws.h"
 
 
 /* directives of a listener */
@@ -52,6 +53,9 @@ typedef struct {
     ngx_int_t             max_topic_levels;     /* 0: any number */
     time_t                max_keepalive;        /* 0: as the client asks */
     time_t                max_session_expiry;
+    ngx_flag_t            websocket;            /* of stream only, as is */
+    ngx_str_t             websocket_path;       /* the path */
+    ngx_array_t          *websocket_origins;    /* ngx_str_t; NULL: any */
 } ngx_mqtt_client_conf_t;
 
 
@@ -153,11 +157,21 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
-    ngx_mqtt_client_session_t  *session;   /* NULL: it is clean */
 } ngx_mqtt_client_extra_t;
 
-#define ngx_mqtt_client_session(mc)                                           \
-    ((mc)->extra ? (mc)->extra->session : NULL)
+
+/* a client of WebSocket, ngx_mqtt_client_ws.c */
+
+typedef struct {
+    ngx_mqtt_ws_reader_t  reader;
+    ngx_mqtt_out_t       *frame;       /* has room for a head in front; NULL:
+                                          a new frame is to be started */
+    uint16_t              code;        /* for our Close frame */
+    unsigned              open:1;      /* the handshake is done */
+    unsigned              received:1;  /* a Close frame, or an error */
+    unsigned              failed:1;    /* it was an error */
+    unsigned              closed:1;    /* our Close frame is queued */
+} ngx_mqtt_client_ws_t;
 
 
 struct ngx_mqtt_client_s {
@@ -182,7 +196,9 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
     ngx_mqtt_msg_t           *will;          /* NULL: none */
+    ngx_mqtt_client_ws_t     *ws;            /* NULL: no WebSocket */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;
@@ -307,6 +323,9 @@ void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
 
+/* the same for bytes that are not MQTT: never part of a WebSocket frame */
+u_char *ngx_mqtt_client_raw(ngx_mqtt_client_t *mc, size_t len);
+
 /* the payload of m behind it, not copied */
 ngx_int_t ngx_mqtt_client_append(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m);
 
@@ -317,6 +336,72 @@ void ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc);
 /* PUBACK ... PUBCOMP, DISCONNECT: one packet with a reason code */
 void ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
+
+
+/* ngx_mqtt_client_ws.c; but for the first three only where mc->ws is there */
+
+#define NGX_MQTT_CLIENT_WS_ACCEPT_LEN  ngx_base64_encoded_length(20)
+
+/* the value of Sec-WebSocket-Accept */
+void ngx_mqtt_client_ws_accept_key(u_char *dst, ngx_str_t *key);
+
+ngx_uint_t ngx_mqtt_client_ws_origin_allowed(ngx_mqtt_client_conf_t *conf,
+    ngx_mqtt_ws_request_t *req);
+
+/* the handshake is done, frames follow; NGX_ERROR: out of memory */
+ngx_int_t ngx_mqtt_client_ws_open(ngx_mqtt_client_t *mc);
+
+/*
+ * The first bytes are those of HTTP; more of them are in mc->in.  NGX_OK, or
+ * NGX_ERROR: closing.
+ */
+ngx_int_t ngx_mqtt_client_ws_detected(ngx_mqtt_client_t *mc, u_char *p,
+    u_char *end);
+ngx_int_t ngx_mqtt_client_ws_request(ngx_mqtt_client_t *mc);
+
+/* turns what was received into MQTT: its length, or NGX_ERROR: closing */
+ngx_int_t ngx_mqtt_client_ws_unwrap(ngx_mqtt_client_t *mc, u_char *p,
+    size_t len);
+
+/* mc->ws->received: everything in front of it is handled */
+void ngx_mqtt_client_ws_end(ngx_mqtt_client_t *mc);
+
+/* what is queued is a frame from now on */
+void ngx_mqtt_client_ws_seal(ngx_mqtt_client_t *mc);
+
+/* our Close frame, if there was none yet; the reason is one of MQTT */
+void ngx_mqtt_client_ws_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
+
+void ngx_mqtt_client_ws_free(ngx_mqtt_client_t *mc);
+
+#define ngx_mqtt_client_ws_is_handshake(mc)                                   \
+    ((mc)->ws && !(mc)->ws->open)
+
+
+/* ngx_mqtt_client_info.c */
+
+/* $mqtt_*: strings first */
+
+typedef enum {
+    NGX_MQTT_VAR_CLIENT_ID = 0,
+    NGX_MQTT_VAR_USERNAME,
+    NGX_MQTT_VAR_PROTOCOL,
+    NGX_MQTT_VAR_SESSION,
+    NGX_MQTT_VAR_KEEPALIVE,
+    NGX_MQTT_VAR_MESSAGES_IN,
+    NGX_MQTT_VAR_MESSAGES_OUT,
+    NGX_MQTT_VAR_BYTES_IN,
+    NGX_MQTT_VAR_BYTES_OUT,
+    NGX_MQTT_VAR_REASON
+} ngx_mqtt_variable_e;
+
+/* mc is NULL where there is no client (yet) */
+ngx_int_t ngx_mqtt_client_variable(ngx_mqtt_client_t *mc,
+    ngx_variable_value_t *v, ngx_uint_t which);
+
+/* appends gateway and client id; returns the end of it */
+u_char *ngx_mqtt_client_log_error(ngx_mqtt_client_t *mc, u_char *buf,
+    size_t len);
 
 
 /* the handlers of packets: NGX_OK, NGX_BUSY (paused, the packet comes
@@ -417,6 +502,9 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
    be any */
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
+
+/* only of a persistent session, before it is saved for the last time */
+void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
 
 /* the client is no member anymore: of any group, of this one */
 void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);

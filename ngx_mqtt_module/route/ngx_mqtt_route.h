@@ -222,7 +222,7 @@ void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 
 typedef struct {
     uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
-    uint64_t                  groups;        /* 0: none was found; otherwise
+    uint64_t                  groups;        /* 0: there are none; otherwise
                                                 groups->serial */
 } ngx_mqtt_workers_t;
 
@@ -284,6 +284,10 @@ void ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 void ngx_mqtt_share_done(ngx_mqtt_shared_t *sd);
 void ngx_mqtt_share_again(ngx_mqtt_shared_t *sd);
+
+/* 1: the subscriber is the only member of the group that it was for */
+ngx_uint_t ngx_mqtt_share_alone(ngx_mqtt_shared_t *sd,
+    ngx_mqtt_subscriber_t *subscriber);
 
 /* the subscriber has room again; needed only while it is "stalled" */
 void ngx_mqtt_share_ready(ngx_mqtt_worker_t *w,

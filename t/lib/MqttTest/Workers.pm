@@ -108,6 +108,11 @@ sub collect {
     for my $c (values %clients) {
         my @inbox = splice @{ $c->{inbox} };
 
+        for my $p ($c->cut_all) {
+            $c->acknowledge($p);
+            push @inbox, $p;
+        }
+
         $on_packet->($c, $_) for @inbox;
     }
 
