@@ -43,6 +43,9 @@ typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
 typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
 typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
+typedef struct ngx_mqtt_deliver_s      ngx_mqtt_deliver_t;
+typedef struct ngx_mqtt_p2p_s          ngx_mqtt_p2p_t;
+typedef struct ngx_mqtt_status_s       ngx_mqtt_status_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -102,7 +105,9 @@ typedef struct {
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
  * the worker exits; deliver() gives a subscriber its one copy of a message,
- * with the identifiers of the subscriptions that matched.
+ * with the identifiers of the subscriptions that matched; p2p() gives the
+ * client of this id a message that is for it alone, NGX_DECLINED when it is
+ * not here.
  */
 
 typedef struct {
@@ -118,6 +123,8 @@ typedef struct {
                                         ngx_mqtt_msg_t *m, ngx_uint_t qos,
                                         ngx_uint_t retain, uint32_t *ids,
                                         ngx_uint_t nids);
+    ngx_int_t                (*p2p)(ngx_mqtt_worker_t *w,
+                                    ngx_str_t *client_id, ngx_mqtt_msg_t *m);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;
@@ -146,6 +153,9 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_route_t          *route;
     ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
+    ngx_mqtt_deliver_t        *deliver;
+    ngx_mqtt_p2p_t            *p2p;
+    ngx_mqtt_status_t         *status;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;
@@ -171,6 +181,7 @@ struct ngx_mqtt_worker_s {
 
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
+    void                     (*on_resume)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;

@@ -134,6 +134,10 @@ ngx_mqtt_worker_resume_handler(ngx_event_t *ev)
     w = ngx_mqtt_event_worker(ev);
 
     w->hooks->resume(w);
+
+    if (w->on_resume) {
+        w->on_resume(w);
+    }
 }
 
 

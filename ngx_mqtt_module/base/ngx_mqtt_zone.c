@@ -226,6 +226,7 @@ ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
     slot->pid = ngx_pid;
     slot->worker = ngx_worker;
     slot->exiting = 0;
+    slot->consumer = 0;
 
     if (found >= zone->nslots) {
         zone->nslots = found + 1;

@@ -48,6 +48,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
     ngx_mqtt_client_deliver,
+    ngx_mqtt_client_p2p,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };

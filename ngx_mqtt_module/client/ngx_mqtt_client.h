@@ -307,6 +307,10 @@ void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
     ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
     ngx_uint_t nids);
 
+/* hooks->p2p: NGX_OK when the message was sent or waits in the window */
+ngx_int_t ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_msg_t *m);
+
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);

@@ -21,7 +21,9 @@
 #include "ngx_mqtt_session.h"
 
 
+static void ngx_mqtt_gateway_complete(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w);
+static void ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w);
 
 
 ngx_int_t
@@ -43,18 +45,26 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
-        || ngx_mqtt_auth_start(w) != NGX_OK)
+        || ngx_mqtt_auth_start(w) != NGX_OK
+        || ngx_mqtt_deliver_start(w) != NGX_OK
+        || ngx_mqtt_p2p_start(w) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
-    if (gw->kafka
-        && ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK)
+    if (gw->kafka == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK
+        || ngx_mqtt_kafka_consume(w, ngx_mqtt_deliver_record) != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    w->on_resume = ngx_mqtt_gateway_resumed;
 
     return NGX_OK;
 }
@@ -97,10 +107,11 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_redis_stop(w);
     }
 
-    /* the engines have posted what they gave up, completions may post more */
+    ngx_mqtt_gateway_complete(w);
 
-    while (!ngx_queue_empty(&w->ops_completed)) {
-        ngx_mqtt_op_handler(&w->op_event);
+    if (w->p2p) {
+        ngx_mqtt_p2p_stop(w);
+        ngx_mqtt_gateway_complete(w);
     }
 
     if (w->retain) {
@@ -117,10 +128,30 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 }
 
 
+/* the engines have posted what they gave up, completions may post more */
+
+static void
+ngx_mqtt_gateway_complete(ngx_mqtt_worker_t *w)
+{
+    while (!ngx_queue_empty(&w->ops_completed)) {
+        ngx_mqtt_op_handler(&w->op_event);
+    }
+}
+
+
 /* Kafka or the bus has room; posted, as it may be found inside of a send */
 
 static void
 ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w)
 {
     ngx_post_event(&w->resume_event, &ngx_posted_events);
+}
+
+
+static void
+ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w)
+{
+    if (w->kafka) {
+        ngx_mqtt_kafka_consume_resume(w->kafka);
+    }
 }

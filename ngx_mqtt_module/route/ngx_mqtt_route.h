@@ -181,5 +181,13 @@ ngx_int_t ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 ngx_int_t ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude);
 
+/*
+ * Behind publish(), for whoever has to know that the message survives this
+ * process: an op of step(), which may be NULL, completes for each of the
+ * workers when it will have the message, or is gone.
+ */
+void ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
+    ngx_mqtt_op_t *(*step)(void *data), void *data);
+
 
 #endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */

@@ -66,7 +66,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 {
     u_char            head[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t         rc;
-    ngx_str_t         parts[5];
+    ngx_str_t         parts[6];
     ngx_uint_t        slot;
     ngx_mqtt_peer_t   peer;
     ngx_mqtt_zone_t  *zone;
@@ -86,6 +86,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     parts[2] = m->payload;
     parts[3] = m->props;
     parts[4] = m->origin;
+    parts[5] = m->real;
 
     while (ngx_mqtt_route_next_worker(workers, &slot)) {
         peer.slot = slot++;
@@ -93,7 +94,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         /* whoever is gone needs no message */
 
-        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 5)
+        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 6)
             == NGX_OK)
         {
             rc = NGX_OK;
@@ -101,6 +102,31 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     return rc;
+}
+
+
+void
+ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
+    ngx_mqtt_op_t *(*step)(void *data), void *data)
+{
+    ngx_uint_t        slot;
+    ngx_mqtt_op_t    *op;
+    ngx_mqtt_peer_t   peer;
+    ngx_mqtt_zone_t  *zone;
+
+    zone = ngx_mqtt_zone(w->gateway);
+    slot = 0;
+
+    while (ngx_mqtt_route_next_worker(workers, &slot)) {
+        peer.slot = slot++;
+        peer.generation = zone->slots[peer.slot].generation;
+
+        op = step(data);
+
+        if (op && ngx_mqtt_bus_sent(w->bus, &peer, op) == NGX_OK) {
+            ngx_mqtt_op_post(op, NGX_OK, NGX_MQTT_SUCCESS);
+        }
+    }
 }
 
 

@@ -46,8 +46,6 @@ static ngx_mqtt_claim_t *ngx_mqtt_claim_create(ngx_mqtt_worker_t *w,
 static void ngx_mqtt_claim_replied(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim,
     ngx_mqtt_redis_reply_t *reply, ngx_str_t *owner);
-static ngx_int_t ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w,
-    ngx_str_t *owner, ngx_mqtt_peer_t *peer);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
     ngx_str_t *owner);
 static void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
@@ -226,7 +224,7 @@ ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
 
 /* NGX_OK when the owner is a worker of this node */
 
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
     ngx_mqtt_peer_t *peer)
 {

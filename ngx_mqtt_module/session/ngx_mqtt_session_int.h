@@ -36,6 +36,8 @@ struct ngx_mqtt_sessions_s {
 
 
 void ngx_mqtt_claim_init(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_claim_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
+    ngx_mqtt_peer_t *peer);
 void ngx_mqtt_claim_fail_all(ngx_mqtt_worker_t *w);
 
 /* the key of a session; freed by the caller, key->len bytes */

@@ -297,6 +297,14 @@ ngx_stream_mqtt_kafka_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_stream_mqtt_kafka_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_kafka_inflight_directive(cf,
+                                          ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
 ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_kafka_dead_letter_directive(cf,
@@ -371,11 +379,20 @@ ngx_stream_mqtt_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     entry->direction = direction ? direction
                                  : NGX_MQTT_MAP_UPLINK|NGX_MQTT_MAP_DOWNLINK;
     entry->index = NGX_MQTT_KAFKA_NO_TOPIC;
+    entry->source = NGX_MQTT_KAFKA_NO_TOPIC;
 
     if (entry->direction & NGX_MQTT_MAP_UPLINK) {
         entry->index = ngx_mqtt_kafka_conf_topic(cf, gw, &kafka);
 
         if (entry->index == NGX_MQTT_KAFKA_NO_TOPIC) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (entry->direction & NGX_MQTT_MAP_DOWNLINK) {
+        entry->source = ngx_mqtt_kafka_conf_source(cf, gw, &kafka);
+
+        if (entry->source == NGX_MQTT_KAFKA_NO_TOPIC) {
             return NGX_CONF_ERROR;
         }
     }
