@@ -72,6 +72,8 @@ struct ngx_mqtt_gateway_s {
 
     ngx_str_t                  redis_prefix;   /* of every key */
     ngx_uint_t                 refused_publish;
+    ngx_uint_t                 status_topic;   /* of Kafka, by index */
+    ngx_int_t                  status_queue;   /* events that may wait */
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
 
@@ -127,6 +129,7 @@ typedef struct {
                                     ngx_str_t *client_id, ngx_mqtt_msg_t *m);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
+    void                     (*behind)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;
 
 
@@ -166,12 +169,14 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
     ngx_queue_t                paused;         /* not read: Kafka is full */
+    ngx_queue_t                behind;         /* waited for, oldest first */
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
     ngx_event_t                drain_event;
+    ngx_event_t                behind_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];

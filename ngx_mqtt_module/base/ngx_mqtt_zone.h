@@ -116,6 +116,11 @@ extern ngx_mqtt_counter_t  ngx_mqtt_counters[];
                                         * NGX_MQTT_ALLOC_CLASSES)
 
 
+/* cells of client status events, which wait for each other by cell */
+
+#define NGX_MQTT_STATUS_CELLS          64
+
+
 typedef struct {
     uint64_t             generation;    /* 0: the slot is free; stored last */
     ngx_pid_t            pid;
@@ -123,7 +128,9 @@ typedef struct {
     ngx_uint_t           exiting;
     ngx_uint_t           directory;     /* not 0: filters in the directory */
     ngx_uint_t           consumer;      /* not 0: a member of its group */
+    ngx_uint_t           behind;        /* clients to be waited for */
     ngx_atomic_t         counters[NGX_MQTT_STATS];
+    uint64_t             status[NGX_MQTT_STATUS_CELLS];  /* oldest tickets */
 } ngx_mqtt_zone_slot_t;
 
 
@@ -132,6 +139,7 @@ typedef struct {
     uint64_t              node_id;      /* random, made with the zone (P29) */
     uint64_t              generations;  /* the last one given out */
     uint64_t              seed;         /* random, of hashes in the zone */
+    ngx_atomic_t          tickets;      /* of client status events */
     void                 *directory;    /* of route/; zeros at first */
     size_t                directory_size;
     ngx_uint_t            nslots;       /* slots ever used */

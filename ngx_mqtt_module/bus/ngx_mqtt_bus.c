@@ -27,6 +27,8 @@
 
 #include "ngx_mqtt_bus_int.h"
 
+#include <linux/sockios.h>
+
 
 static void ngx_mqtt_bus_init_event(ngx_mqtt_bus_t *bus, ngx_event_t *ev,
     ngx_event_handler_pt handler);
@@ -284,6 +286,26 @@ ngx_mqtt_bus_sent(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_mqtt_op_t *op)
     ngx_queue_insert_tail(&peer->frames.last->ops, &op->posted);
 
     return NGX_AGAIN;
+}
+
+
+size_t
+ngx_mqtt_bus_backlog(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id)
+{
+    int                   n;
+    ngx_mqtt_bus_peer_t  *peer;
+
+    peer = ngx_mqtt_bus_find(bus, id);
+
+    if (peer == NULL) {
+        return 0;
+    }
+
+    if (peer->out == NULL || ioctl(peer->out->fd, SIOCOUTQ, &n) == -1) {
+        n = 0;
+    }
+
+    return peer->frames.size + n;
 }
 
 

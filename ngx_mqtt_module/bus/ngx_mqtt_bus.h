@@ -96,6 +96,9 @@ ngx_uint_t ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
 ngx_int_t ngx_mqtt_bus_sent(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
     ngx_mqtt_op_t *op);
 
+/* bytes for the peer that it has not read yet, those in the kernel included */
+size_t ngx_mqtt_bus_backlog(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
+
 /* 1 while a frame waits to be sent */
 ngx_uint_t ngx_mqtt_bus_pending(ngx_mqtt_bus_t *bus);
 

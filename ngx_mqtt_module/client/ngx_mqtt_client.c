@@ -50,7 +50,8 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_p2p,
     ngx_mqtt_client_flush_handler,
-    ngx_mqtt_client_close_handler
+    ngx_mqtt_client_close_handler,
+    ngx_mqtt_client_behind_handler
 };
 
 
@@ -269,6 +270,8 @@ ngx_mqtt_client_connected(ngx_mqtt_client_t *mc)
     ngx_mqtt_count(w, NGX_MQTT_STAT_clients);
     ngx_mqtt_count(w, NGX_MQTT_STAT_connects);
 
+    ngx_mqtt_client_announce(mc);
+
     ngx_reusable_connection(c, 0);
     c->idle = 1;
 
@@ -427,6 +430,10 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
+
+    if (mc->announced) {
+        ngx_mqtt_client_announce_end(mc);
+    }
 
     if (mc->claimed) {
         mc->claimed = 0;
@@ -744,7 +751,8 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 /*
  * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * claimed by a worker that is gone, so anybody may claim them; who does that
+ * tells the back end as well.
  */
 
 static void
@@ -760,6 +768,7 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
         if (!mc->closing) {
             mc->closing = 1;
             mc->claimed = 0;
+            mc->announced = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

@@ -95,7 +95,11 @@ typedef struct {
     ngx_uint_t            nsent;
     ngx_uint_t            nwaiting;
     size_t                waiting_size;
+    ngx_queue_t           behind_queue; /* in w->behind */
+    ngx_msec_t            behind_time;  /* since when */
     uint16_t              last_id;
+    unsigned              behind:1;     /* waited for */
+    unsigned              given_up:1;   /* no longer, until it catches up */
 } ngx_mqtt_window_t;
 
 
@@ -196,6 +200,7 @@ struct ngx_mqtt_client_s {
     unsigned                  gone:1;        /* nobody reads what we send */
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
+    unsigned                  announced:1;   /* its "connect" was told */
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
 };
 
@@ -319,6 +324,21 @@ ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
 ngx_uint_t ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos);
 
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_status.c: tells the back end */
+
+void ngx_mqtt_client_announce(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_announce_end(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_behind.c: the window has more, or fewer, that wait */
+
+void ngx_mqtt_client_behind(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_behind_end(ngx_mqtt_client_t *mc);
+
+/* hooks->behind */
+void ngx_mqtt_client_behind_handler(ngx_event_t *ev);
 
 
 /* ngx_mqtt_client_retain.c */

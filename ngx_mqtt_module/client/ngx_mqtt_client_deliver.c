@@ -155,6 +155,8 @@ ngx_mqtt_deliver_acked(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_queue_insert_tail(&window->waiting, &ob->queue);
     window->nwaiting++;
     window->waiting_size += m->payload.len;
+
+    ngx_mqtt_client_behind(mc);
 }
 
 
@@ -254,6 +256,10 @@ ngx_mqtt_window_fill(ngx_mqtt_client_t *mc)
         if (ngx_mqtt_window_send(mc, ob) == NGX_ERROR) {
             return;
         }
+    }
+
+    if (window->behind || window->given_up) {
+        ngx_mqtt_client_behind(mc);
     }
 }
 
@@ -359,6 +365,8 @@ ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc)
     ngx_mqtt_window_t   *window;
 
     window = &mc->extra->window;
+
+    ngx_mqtt_client_behind_end(mc);
 
     queues[0] = &window->sent;
     queues[1] = &window->waiting;

@@ -15,7 +15,8 @@
  *     message in its window.  What a client on this worker has got lives and
  *     dies with its connection.
  * (2) Nothing is done while a worker with subscribers, or Redis, is at its
- *     bound: the record comes again (promise G4).
+ *     bound, or a subscriber has to catch up: the record comes again
+ *     (promise G4).
  * (3) Records that this gateway has produced are skipped: their messages went
  *     to subscribers without waiting for Kafka.
  * (4) A record that cannot be understood is counted, logged once per topic and
@@ -41,11 +42,18 @@ typedef struct {
 } ngx_mqtt_deliver_source_t;
 
 
+/* how often is looked whether subscribers have caught up, ms */
+
+#define NGX_MQTT_DELIVER_RETRY    2
+
+
 struct ngx_mqtt_deliver_s {
+    ngx_event_t                 retry;
     ngx_mqtt_deliver_source_t  *sources;      /* by index */
 };
 
 
+static void ngx_mqtt_deliver_retry(ngx_event_t *ev);
 static ngx_mqtt_msg_t *ngx_mqtt_deliver_message(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, ngx_str_t *parent,
     ngx_mqtt_map_downlink_t *dl);
@@ -89,9 +97,36 @@ ngx_mqtt_deliver_start(ngx_mqtt_worker_t *w)
         }
     }
 
+    dr->retry.handler = ngx_mqtt_deliver_retry;
+    dr->retry.data = &w->ident;
+    dr->retry.log = w->log;
+    dr->retry.cancelable = 1;
+
     w->deliver = dr;
 
     return NGX_OK;
+}
+
+
+void
+ngx_mqtt_deliver_stop(ngx_mqtt_worker_t *w)
+{
+    if (w->deliver->retry.timer_set) {
+        ngx_del_timer(&w->deliver->retry);
+    }
+
+    w->deliver = NULL;
+}
+
+
+static void
+ngx_mqtt_deliver_retry(ngx_event_t *ev)
+{
+    ngx_mqtt_worker_t  *w;
+
+    w = ngx_mqtt_event_worker(ev);
+
+    ngx_mqtt_kafka_consume_resume(w->kafka);
 }
 
 
@@ -213,6 +248,15 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
         || (client_id == NULL
             && ngx_mqtt_route_prepare(w, m, &workers) == NGX_BUSY))
     {
+        return NGX_BUSY;
+    }
+
+    if (m->qos && ngx_mqtt_route_behind(w, client_id ? NULL : &workers)) {
+
+        if (!w->deliver->retry.timer_set) {
+            ngx_add_timer(&w->deliver->retry, NGX_MQTT_DELIVER_RETRY);
+        }
+
         return NGX_BUSY;
     }
 

@@ -137,5 +137,6 @@ ngx_mqtt_drain_is_over(ngx_mqtt_worker_t *w)
 
     return ngx_mqtt_redis_pending(w->redis) == 0
            && ngx_mqtt_p2p_pending(w) == 0
+           && ngx_mqtt_status_pending(w) == 0
            && ngx_mqtt_session_pending(w) == 0;
 }

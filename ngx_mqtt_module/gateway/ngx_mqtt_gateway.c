@@ -59,6 +59,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
     }
 
     if (ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK
+        || ngx_mqtt_status_start(w) != NGX_OK
         || ngx_mqtt_kafka_consume(w, ngx_mqtt_deliver_record) != NGX_OK)
     {
         return NGX_ERROR;
@@ -87,6 +88,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_kafka_stop(w);
     }
 
+    if (w->deliver) {
+        ngx_mqtt_deliver_stop(w);
+    }
+
     if (w->auth) {
         ngx_mqtt_auth_stop(w);
     }
@@ -112,6 +117,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
     if (w->p2p) {
         ngx_mqtt_p2p_stop(w);
         ngx_mqtt_gateway_complete(w);
+    }
+
+    if (w->status) {
+        ngx_mqtt_status_stop(w);
     }
 
     if (w->retain) {
@@ -153,5 +162,6 @@ ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w)
 {
     if (w->kafka) {
         ngx_mqtt_kafka_consume_resume(w->kafka);
+        ngx_mqtt_status_resume(w);
     }
 }

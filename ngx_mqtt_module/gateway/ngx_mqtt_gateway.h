@@ -68,10 +68,12 @@ ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
  * deliver() takes a message that goes to subscribers or, with a client id, to
  * one client: NGX_OK when every durable step is finished; NGX_AGAIN: the op
  * completes when they are; NGX_BUSY: nothing was done, the message has to come
- * again, after w->on_resume.  The message stays the caller's to unref.
+ * again, after ngx_mqtt_kafka_consume_resume().  The message stays the
+ * caller's to unref.
  */
 
 ngx_int_t ngx_mqtt_deliver_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_deliver_stop(ngx_mqtt_worker_t *w);
 ngx_int_t ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, ngx_mqtt_op_t *op);
 ngx_int_t ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
@@ -119,6 +121,36 @@ ngx_int_t ngx_mqtt_p2p_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 ngx_int_t ngx_mqtt_p2p_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_str_t *client_id,
     ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/*
+ * ngx_mqtt_status.c: what the back end is told of a client.  "connect" once a
+ * client is connected, "disconnect" when it said so, "tcpclean" whenever its
+ * connection is gone, also behind "disconnect"; each once, by whoever ends it.
+ * The address is empty where it is not known anymore.
+ */
+
+#define NGX_MQTT_STATUS_CONNECT        0
+#define NGX_MQTT_STATUS_DISCONNECT     1
+#define NGX_MQTT_STATUS_TCPCLEAN       2
+
+typedef struct {
+    ngx_str_t               client_id;
+    ngx_str_t               username;
+    ngx_str_t               address;        /* "ip:port" */
+    uint64_t                epoch;          /* of the session */
+    ngx_uint_t              event;
+    ngx_uint_t              reason;         /* MQTT reason code of the end */
+} ngx_mqtt_status_event_t;
+
+
+ngx_int_t ngx_mqtt_status_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_status_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev);
+void ngx_mqtt_status_resume(ngx_mqtt_worker_t *w);
+
+/* events that Kafka has not acknowledged */
+ngx_uint_t ngx_mqtt_status_pending(ngx_mqtt_worker_t *w);
 
 
 /*

@@ -137,6 +137,7 @@ struct ngx_mqtt_kafka_partition_s {
 
     unsigned                   store:1;        /* "done" is new */
     unsigned                   busy:1;         /* waits to be resumed */
+    unsigned                   paused:1;       /* no record since it was */
     unsigned                   revoking:1;     /* nothing more is taken */
 };
 

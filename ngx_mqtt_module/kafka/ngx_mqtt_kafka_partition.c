@@ -341,9 +341,16 @@ ngx_mqtt_kafka_partition_take(ngx_mqtt_kafka_partition_t *p, ngx_uint_t max)
 
         if (rc == NGX_BUSY) {
             p->busy = 1;
-            ngx_mqtt_count(kc->kafka->worker, NGX_MQTT_STAT_kafka_pauses);
+
+            if (!p->paused) {
+                p->paused = 1;
+                ngx_mqtt_count(kc->kafka->worker, NGX_MQTT_STAT_kafka_pauses);
+            }
+
             break;
         }
+
+        p->paused = 0;
 
         rd_kafka_event_destroy(p->event);
         p->event = NULL;

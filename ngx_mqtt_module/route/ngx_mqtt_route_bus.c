@@ -21,6 +21,16 @@
 #include "ngx_mqtt_route_int.h"
 
 
+/*
+ * Unread by another worker, from all the others together.  Each message of it
+ * may be one that waits for the same client, before that worker can tell that
+ * the client has to be waited for: they should be far fewer than
+ * mqtt_max_queued.
+ */
+
+#define NGX_MQTT_ROUTE_BACKLOG  32768
+
+
 static ngx_uint_t ngx_mqtt_route_next_worker(ngx_mqtt_workers_t *workers,
     ngx_uint_t *slot);
 static void ngx_mqtt_route_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
@@ -102,6 +112,47 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     return rc;
+}
+
+
+ngx_uint_t
+ngx_mqtt_route_behind(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers)
+{
+    size_t                 max;
+    ngx_uint_t             n;
+    ngx_mqtt_peer_t        peer;
+    ngx_mqtt_zone_t       *zone;
+    ngx_mqtt_zone_slot_t  *slot;
+
+    if (w->slot->behind) {
+        return 1;
+    }
+
+    zone = ngx_mqtt_zone(w->gateway);
+    max = NGX_MQTT_ROUTE_BACKLOG / zone->nslots;
+
+    for (n = 0; n < zone->nslots; n++) {
+        slot = &zone->slots[n];
+
+        if (slot->generation == 0 || slot->generation == w->generation) {
+            continue;
+        }
+
+        if (workers
+            && !(workers->bits[n / 64] & ((uint64_t) 1 << (n % 64))))
+        {
+            continue;
+        }
+
+        peer.slot = n;
+        peer.generation = slot->generation;
+
+        if (slot->behind || ngx_mqtt_bus_backlog(w->bus, &peer) > max) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -267,6 +267,13 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("client_status"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_client_status,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("dead_letter"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
       ngx_stream_mqtt_dead_letter,
