@@ -104,8 +104,8 @@ is($left, 4, 'the old ones have left, each once');
 # restart: nothing is lost in between, nothing comes twice
 
 ok($t->stop, 'stopped');
-$kafka->write($topic, map { { payload => "r$_", partition => $_ % PARTITIONS } }
-              0 .. 99);
+$kafka->write($topic, map { { payload => "r$_",
+                              partition => $_ % PARTITIONS } } 0 .. 99);
 $t->run;
 
 my $c = $t->client(client_id => 'new');

@@ -59,12 +59,16 @@ static ngx_mqtt_kafka_default_t  ngx_mqtt_kafka_consumer_defaults[] = {
 
     /* a topic that is created, or gets more partitions */
 
-    { "topic.metadata.refresh.interval.ms", "30000" },
+    { "topic.metadata.refresh.interval.ms", "5000" },
 
-    /* each partition has a queue of its own: these bound each of them */
+    /*
+     * Each partition has a queue of its own, and this bounds each of them.
+     * Before 2.2 librdkafka looks after a queue that was full only once in a
+     * second, so it has to hold what is consumed in that time.
+     */
 
-    { "queued.min.messages", "1000" },
-    { "queued.max.messages.kbytes", "2048" },
+    { "queued.min.messages", "100000" },
+    { "queued.max.messages.kbytes", "16384" },
 
     { "reconnect.backoff.max.ms", "2000" },
     { "socket.keepalive.enable", "true" },
