@@ -97,6 +97,7 @@ typedef struct {
     size_t                waiting_size;
     ngx_queue_t           behind_queue; /* in w->behind */
     ngx_msec_t            behind_time;  /* since when */
+    ngx_msec_t            behind_acked; /* last acknowledgement since then */
     uint16_t              last_id;
     unsigned              behind:1;     /* waited for */
     unsigned              given_up:1;   /* no longer, until it catches up */

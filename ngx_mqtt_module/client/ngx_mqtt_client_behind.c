@@ -13,8 +13,9 @@
  *     worker.  Without that the back end, which is faster than any device,
  *     would have every device closed to which it sends a thousand commands.
  * (2) It is waited for until a quarter is left, but no longer than
- *     NGX_MQTT_BEHIND_MAX: then it is on its own until it has caught up, so
- *     that one bad device does not hold up the others.
+ *     NGX_MQTT_BEHIND_MAX, nor if it acknowledges nothing at all: then it is
+ *     on its own until it has caught up, so that one bad device does not hold
+ *     up the others.
  *
  * Called from: the window, close.
  */
@@ -23,7 +24,8 @@
 #include "ngx_mqtt_client.h"
 
 
-#define NGX_MQTT_BEHIND_MAX  1000      /* ms */
+#define NGX_MQTT_BEHIND_MAX   5000     /* ms */
+#define NGX_MQTT_BEHIND_MUTE  1000     /* ms without an acknowledgement */
 
 
 static ngx_uint_t ngx_mqtt_client_waits(ngx_mqtt_client_t *mc,
@@ -42,6 +44,7 @@ ngx_mqtt_client_behind(ngx_mqtt_client_t *mc)
     window = &mc->extra->window;
 
     if (window->behind || window->given_up) {
+        window->behind_acked = ngx_current_msec;
 
         if (!ngx_mqtt_client_waits(mc, 4)) {
             ngx_mqtt_client_behind_end(mc);
@@ -57,12 +60,13 @@ ngx_mqtt_client_behind(ngx_mqtt_client_t *mc)
 
     window->behind = 1;
     window->behind_time = ngx_current_msec;
+    window->behind_acked = ngx_current_msec;
 
     ngx_queue_insert_tail(&w->behind, &window->behind_queue);
     w->slot->behind++;
 
     if (!w->behind_event.timer_set) {
-        ngx_add_timer(&w->behind_event, NGX_MQTT_BEHIND_MAX);
+        ngx_add_timer(&w->behind_event, NGX_MQTT_BEHIND_MUTE);
     }
 }
 
@@ -107,25 +111,28 @@ ngx_mqtt_client_not_behind(ngx_mqtt_worker_t *w, ngx_mqtt_window_t *window)
 void
 ngx_mqtt_client_behind_handler(ngx_event_t *ev)
 {
-    ngx_queue_t        *q;
-    ngx_msec_int_t      left;
+    ngx_queue_t        *q, *next;
     ngx_mqtt_window_t  *window;
     ngx_mqtt_worker_t  *w;
 
     w = ngx_mqtt_event_worker(ev);
 
-    while (!ngx_queue_empty(&w->behind)) {
-        q = ngx_queue_head(&w->behind);
+    for (q = ngx_queue_head(&w->behind);
+         q != ngx_queue_sentinel(&w->behind);
+         q = next)
+    {
+        next = ngx_queue_next(q);
         window = ngx_queue_data(q, ngx_mqtt_window_t, behind_queue);
 
-        left = (ngx_msec_int_t) (window->behind_time + NGX_MQTT_BEHIND_MAX
-                                 - ngx_current_msec);
-        if (left > 0) {
-            ngx_add_timer(ev, (ngx_msec_t) left);
-            return;
+        if (ngx_current_msec - window->behind_acked >= NGX_MQTT_BEHIND_MUTE
+            || ngx_current_msec - window->behind_time >= NGX_MQTT_BEHIND_MAX)
+        {
+            window->given_up = 1;
+            ngx_mqtt_client_not_behind(w, window);
         }
+    }
 
-        window->given_up = 1;
-        ngx_mqtt_client_not_behind(w, window);
+    if (!ngx_queue_empty(&w->behind)) {
+        ngx_add_timer(ev, NGX_MQTT_BEHIND_MUTE);
     }
 }

@@ -40,6 +40,10 @@
 
 #define NGX_MQTT_KAFKA_REVOKE          5000
 
+/* without a broker that answers there is nobody to be left properly */
+
+#define NGX_MQTT_KAFKA_LEAVE           10000
+
 /* a consumer that was lost is opened again */
 
 #define NGX_MQTT_KAFKA_REOPEN          5000
@@ -515,7 +519,8 @@ ngx_mqtt_kafka_consumer_turn(ngx_mqtt_kafka_handle_t *h)
     }
 
     if (kc->state == NGX_MQTT_KAFKA_LEAVING
-        && rd_kafka_consumer_closed(h->client))
+        && (rd_kafka_consumer_closed(h->client)
+            || (ngx_msec_int_t) (ngx_current_msec - kc->leave_time) >= 0))
     {
         ngx_mqtt_kafka_consumer_left(kc);
     }
@@ -604,6 +609,7 @@ ngx_mqtt_kafka_consumer_leave(ngx_mqtt_kafka_consumer_t *kc)
     error = rd_kafka_consumer_close_queue(kc->handle.client, kc->leaving);
 
     kc->state = NGX_MQTT_KAFKA_LEAVING;
+    kc->leave_time = ngx_current_msec + NGX_MQTT_KAFKA_LEAVE;
 
     if (error) {
 

@@ -171,6 +171,7 @@ struct ngx_mqtt_kafka_consumer_s {
     ngx_event_t                wait;           /* for the predecessor */
     ngx_msec_t                 reopen_time;
     ngx_msec_t                 revoke_time;
+    ngx_msec_t                 leave_time;
 
     unsigned                   full:1;         /* until it falls to half */
     unsigned                   fenced:1;       /* our instance id is taken */
