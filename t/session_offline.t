@@ -173,8 +173,7 @@ is($publisher->publish_wait('many/4/a', 'x', qos => 1)->{reason}, 0x10,
 # an offline session takes no more than the bound, the newest ones
 
 $t->write_conf(workers => 2, gateway => 'offline_messages 10;');
-my $reloaded = $t->reload && wait_for { !$t->old_worker_pids } 10;
-ok($reloaded, 'reloaded with a bound');
+ok($t->reload, 'reloaded with a bound');
 $publisher = $t->client(version => 5);
 
 $c = $t->client(session(5, 'small'));

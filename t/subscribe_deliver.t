@@ -16,7 +16,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Packet qw/ props /;
-use Test::More tests => 4 * (3 * (9 + 6) + 15) + 13;
+use Test::More tests => 4 * (3 * (9 + 7) + 15) + 13;
 
 use constant { NO_LOCAL => 4, RAP => 8 };
 
@@ -153,6 +153,15 @@ sub deliver {
     is(text($s->recv_message), 'o/a=y qos 1 dup 0 retain 0',
        "MQTT-3.8.4-3, $name: replaced, the highest QoS left");
     $s->expect_alive("$name: still one copy");
+
+    # larger than a read of the gateway
+
+    my $large = join '', map { chr(32 + $_ % 90) } 1 .. 200_000;
+
+    $s->subscribe('large' => 1);
+    $p->publish_wait('large', $large, qos => 1);
+    ok(($s->recv_message // {})->{payload} eq $large,
+       "$name: a message of 200,000 bytes");
 
     # [MQTT-3.10.4-1], [MQTT-3.10.4-2]: the filter as it is written, and all
     # that was on its way is completed

@@ -74,6 +74,7 @@ struct ngx_mqtt_gateway_s {
     ngx_uint_t                 refused_publish;
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
+    ngx_msec_t                 lease_timeout;
     ngx_int_t                  offline_messages;   /* of a filter's log */
     ngx_msec_t                 offline_retention;
 
@@ -106,8 +107,9 @@ typedef struct {
  * unless its session is of a later epoch; disconnect() closes one client for
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
- * the worker exits; deliver() gives a subscriber its one copy of a message;
- * subscriber() finds the connected client of this id, or NULL.
+ * the worker exits; fence() closes all clients, as their sessions were taken
+ * over; deliver() gives a subscriber its one copy of a message; subscriber()
+ * finds the connected client of this id, or NULL.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -128,6 +130,7 @@ typedef struct {
                                            ngx_uint_t force);
     void                     (*resume)(ngx_mqtt_worker_t *w);
     void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*fence)(ngx_mqtt_worker_t *w);
     void                     (*deliver)(ngx_mqtt_subscriber_t *subscriber,
                                         ngx_mqtt_msg_t *m,
                                         ngx_mqtt_copy_t *copy);
@@ -179,6 +182,7 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
     ngx_queue_t                paused;         /* not read: Kafka is full */
+    ngx_queue_t                wills;          /* not published: the same */
     ngx_queue_t                unsaved;        /* sessions, write-behind */
     ngx_queue_t                saving;         /* sessions, in this turn */
 
@@ -187,6 +191,7 @@ struct ngx_mqtt_worker_s {
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
     ngx_event_t                drain_event;
+    ngx_event_t                watch_event;
     ngx_event_t                save_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
@@ -195,12 +200,15 @@ struct ngx_mqtt_worker_s {
     u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
     u_char                    *write_buffer;   /* NGX_MQTT_WRITE_BUFFER */
 
+    uint64_t                  *watched;        /* generations by slot */
+
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;
     unsigned                   drain_forced:1; /* worker_shutdown_timeout */
+    unsigned                   stopping:1;     /* the engines are stopped */
 };
 
 

@@ -43,6 +43,10 @@
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \
     X(takeovers, COUNTER, "sessions taken over by a second CONNECT")          \
+    X(sessions_expired, COUNTER, "sessions whose expiry interval passed")     \
+    X(sessions_taken_over, COUNTER, "sessions of dead workers released")      \
+    X(wills_published, COUNTER, "will messages published")                    \
+    X(wills_waiting, GAUGE, "wills that wait for Kafka, Redis or a worker")   \
     X(protocol_errors, COUNTER, "connections closed for a bad packet")        \
     X(packets_in, COUNTER, "MQTT packets received")                           \
     X(packets_out, COUNTER, "MQTT packets sent")                              \

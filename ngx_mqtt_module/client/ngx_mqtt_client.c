@@ -50,6 +50,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_subscriber,
     ngx_mqtt_client_share_room,
@@ -336,6 +337,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -389,12 +392,25 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 }
 
 
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
 static ngx_int_t
 ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     ngx_str_t *text)
 {
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
@@ -467,8 +483,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -652,6 +667,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
+
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
 
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
@@ -695,7 +715,6 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
-    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }
@@ -781,8 +800,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -797,7 +815,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

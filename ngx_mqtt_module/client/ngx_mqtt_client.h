@@ -153,11 +153,7 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
-    ngx_mqtt_client_session_t  *session;   /* NULL: it is clean */
 } ngx_mqtt_client_extra_t;
-
-#define ngx_mqtt_client_session(mc)                                           \
-    ((mc)->extra ? (mc)->extra->session : NULL)
 
 
 struct ngx_mqtt_client_s {
@@ -182,6 +178,8 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
+    ngx_mqtt_msg_t           *will;          /* NULL: none */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;
@@ -190,6 +188,7 @@ struct ngx_mqtt_client_s {
     uint64_t                  bytes_in;
 
     uint32_t                  session_expiry;
+    uint32_t                  will_delay;    /* seconds */
     uint32_t                  max_packet_out;
     uint32_t                  messages_in;
     uint32_t                  messages_out;
@@ -210,6 +209,7 @@ struct ngx_mqtt_client_s {
     unsigned                  hashed:1;      /* in w->clients */
     unsigned                  claiming:1;    /* in w->claiming */
     unsigned                  claimed:1;     /* mc->epoch is ours */
+    unsigned                  lasting:1;     /* more than the claim in Redis */
     unsigned                  present:1;     /* the session was */
     unsigned                  dirty:1;
     unsigned                  closing:1;
@@ -422,6 +422,20 @@ void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,
     ngx_str_t *filter, ngx_str_t *share);
+
+
+/* ngx_mqtt_client_will.c */
+
+/* NGX_ERROR: the client was refused; store() follows the client id */
+ngx_int_t ngx_mqtt_client_will_check(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+ngx_int_t ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+
+/* the session, with what becomes of the will */
+void ngx_mqtt_client_release(ngx_mqtt_client_t *mc);
+
+void ngx_mqtt_client_fence(ngx_mqtt_worker_t *w);
 
 
 /* ngx_mqtt_client_retain.c */

@@ -212,7 +212,7 @@ ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos)
         return 0;
     }
 
-    return qos == 0
+    return qos == 0 || mc->extra == NULL
            || (mc->extra->window.nwaiting == 0 && ngx_mqtt_window_room(mc));
 }
 
@@ -224,7 +224,7 @@ ngx_mqtt_window_room(ngx_mqtt_client_t *mc)
 
     max = ngx_min((ngx_uint_t) mc->conf->send_window,
                   (ngx_uint_t) mc->receive_maximum);
-    used = mc->extra->window.nsent;
+    used = mc->extra ? mc->extra->window.nsent : 0;
 
     return (used < max) ? max - used : 0;
 }
@@ -250,7 +250,8 @@ ngx_mqtt_window_send(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     ngx_queue_insert_tail(&window->sent, &ob->queue);
     window->nsent++;
 
-    if (mc->extra->session && (window->nheld || (ob->qos == 2 && !ob->dup))) {
+    if (mc->session && (window->nheld || (ob->qos == 2 && !ob->dup))) {
+
         if (ob->qos == 2) {
             ngx_mqtt_client_share_done(ob);
         }
@@ -305,7 +306,7 @@ ngx_mqtt_window_next_id(ngx_mqtt_client_t *mc)
         }
 
     } while (ngx_mqtt_window_find(window, window->last_id)
-             || (mc->extra->session
+             || (mc->session
                  && ngx_mqtt_client_session_has_id(mc, window->last_id)));
 
     return window->last_id;
@@ -356,7 +357,7 @@ ngx_mqtt_window_release(ngx_mqtt_client_t *mc)
             continue;
         }
 
-        if (ob->save > mc->extra->session->saved) {
+        if (ob->save > mc->session->saved) {
             break;
         }
 
@@ -367,8 +368,6 @@ ngx_mqtt_window_release(ngx_mqtt_client_t *mc)
             return;
         }
     }
-
-    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -415,8 +414,6 @@ ngx_mqtt_window_resend(ngx_mqtt_client_t *mc)
             (void) ngx_mqtt_window_transmit(mc, ob);
         }
     }
-
-    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -425,13 +422,15 @@ ngx_mqtt_window_resend(ngx_mqtt_client_t *mc)
 void
 ngx_mqtt_client_made_room(ngx_mqtt_client_t *mc)
 {
-    if (mc->extra == NULL || mc->closing) {
+    if (mc->extra) {
+        ngx_mqtt_window_fill(mc);
+    }
+
+    if (mc->closing) {
         return;
     }
 
-    ngx_mqtt_window_fill(mc);
-
-    if (mc->extra->session) {
+    if (mc->session) {
         ngx_mqtt_client_session_pull(mc);
     }
 

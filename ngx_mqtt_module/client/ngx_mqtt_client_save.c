@@ -40,6 +40,7 @@ static void ngx_mqtt_save_serve(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_packet(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_mqtt_ack_slot_t *slot, ngx_uint_t code);
 static void ngx_mqtt_save_timer(ngx_event_t *ev);
+static void ngx_mqtt_save_ack(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_lower(ngx_queue_t *queue);
 static void ngx_mqtt_save_prune(ngx_mqtt_client_t *mc);
@@ -52,7 +53,7 @@ ngx_mqtt_client_save(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     w = mc->worker;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     ss->asked = ss->sent + 1;
 
@@ -73,7 +74,7 @@ ngx_mqtt_client_save_then(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
     if (ss == NULL) {
         ngx_mqtt_save_packet(mc, type, packet_id, slot, code);
@@ -106,7 +107,7 @@ ngx_mqtt_client_save_later(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     w = mc->worker;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->unsaved) {
         return;
@@ -152,7 +153,7 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
     ngx_mqtt_op_t              *op;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     op = ngx_mqtt_op_get(mc->worker, &mc->ops, ngx_mqtt_save_done, mc);
 
@@ -169,6 +170,11 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
 
     ss->save_op = op;
     ss->sent++;
+
+    if (ss->acking) {
+        ss->acking = 0;
+        ngx_mqtt_save_ack(mc);
+    }
 }
 
 
@@ -179,6 +185,10 @@ ngx_mqtt_save_state(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
 {
     ngx_str_t     state;
     ngx_keyval_t  field;
+
+    if (ngx_mqtt_client_get_extra(mc) == NULL) {
+        return NGX_ERROR;
+    }
 
     ngx_mqtt_save_cursors(mc);
 
@@ -204,21 +214,12 @@ ngx_mqtt_save_done(ngx_mqtt_op_t *op)
     ngx_mqtt_client_session_t  *ss;
 
     mc = op->data;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     ss->save_op = NULL;
 
-    if (op->rc == NGX_DECLINED) {
-
-        /* claimed under a later epoch: somebody else is the owner */
-
-        mc->claimed = 0;
-        ngx_mqtt_client_close(mc, NGX_MQTT_SESSION_TAKEN_OVER);
-        return;
-    }
-
     if (op->rc != NGX_OK) {
-        ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        ngx_mqtt_client_session_lost(mc, op);
         return;
     }
 
@@ -239,7 +240,7 @@ ngx_mqtt_save_serve(ngx_mqtt_client_t *mc)
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     while (!ngx_queue_empty(&ss->then) && !mc->closing) {
         q = ngx_queue_head(&ss->then);
@@ -259,6 +260,7 @@ ngx_mqtt_save_serve(ngx_mqtt_client_t *mc)
 
     if (!mc->closing) {
         ngx_mqtt_window_release(mc);
+        ngx_mqtt_client_made_room(mc);
     }
 }
 
@@ -299,8 +301,9 @@ ngx_mqtt_save_timer(ngx_event_t *ev)
 
         ngx_queue_remove(q);
         ss->unsaved = 0;
+        ss->acking = 1;
 
-        ngx_mqtt_client_save_now(ss->client, 1);
+        (void) ngx_mqtt_client_save(ss->client);
     }
 }
 
@@ -308,18 +311,25 @@ ngx_mqtt_save_timer(ngx_event_t *ev)
 void
 ngx_mqtt_client_save_now(ngx_mqtt_client_t *mc, ngx_uint_t state)
 {
-    ngx_queue_t                *q;
-    ngx_mqtt_reader_t          *reader;
-    ngx_mqtt_client_session_t  *ss;
-
-    ss = mc->extra->session;
-
-    if (state) {
+    if (state && mc->extra) {
         (void) ngx_mqtt_save_state(mc, NULL);
 
     } else {
         ngx_mqtt_save_cursors(mc);
     }
+
+    ngx_mqtt_save_ack(mc);
+}
+
+
+static void
+ngx_mqtt_save_ack(ngx_mqtt_client_t *mc)
+{
+    ngx_queue_t                *q;
+    ngx_mqtt_reader_t          *reader;
+    ngx_mqtt_client_session_t  *ss;
+
+    ss = mc->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
@@ -346,7 +356,7 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
@@ -356,8 +366,10 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
         reader->done = reader->read;
     }
 
-    ngx_mqtt_save_lower(&mc->extra->window.sent);
-    ngx_mqtt_save_lower(&mc->extra->window.waiting);
+    if (mc->extra) {
+        ngx_mqtt_save_lower(&mc->extra->window.sent);
+        ngx_mqtt_save_lower(&mc->extra->window.waiting);
+    }
 
     ngx_mqtt_save_prune(mc);
 }
@@ -395,7 +407,7 @@ ngx_mqtt_save_prune(ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     n = 0;
 
     for (i = 0; i < ss->done.n; i++) {
@@ -419,7 +431,7 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss == NULL) {
         return;
@@ -457,7 +469,7 @@ ngx_mqtt_client_save_free(ngx_mqtt_client_t *mc)
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->unsaved) {
         ss->unsaved = 0;

@@ -49,7 +49,8 @@ static ngx_int_t ngx_mqtt_session_detach(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub);
 static ngx_mqtt_op_t *ngx_mqtt_session_step(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_step_done(ngx_mqtt_op_t *op);
-static void ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_int_t rc);
+static void ngx_mqtt_session_settle(ngx_mqtt_client_t *mc,
+    ngx_mqtt_op_t *op);
 static void ngx_mqtt_session_send_answer(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_free_answer(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_free_reader(ngx_mqtt_client_t *mc,
@@ -84,10 +85,6 @@ ngx_mqtt_session_create(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    if (ngx_mqtt_client_get_extra(mc) == NULL) {
-        return NULL;
-    }
-
     ss = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_client_session_t));
     if (ss == NULL) {
         return NULL;
@@ -99,7 +96,7 @@ ngx_mqtt_session_create(ngx_mqtt_client_t *mc)
     ngx_queue_init(&ss->then);
     ngx_queue_init(&ss->page);
 
-    mc->extra->session = ss;
+    mc->session = ss;
     mc->acks.guard = ngx_mqtt_publish_guard;
 
     return ss;
@@ -138,6 +135,8 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
                       "state of the session was not understood");
     }
 
+    mc->session->restored = 1;
+
     return NGX_OK;
 }
 
@@ -152,7 +151,7 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     ngx_mqtt_sub_t             *sub;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     filter.data = field->key.data + 1;
     filter.len = field->key.len - 1;
@@ -196,14 +195,21 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
-    if (ss) {
-        ss->ready = 1;
+    if (ss == NULL) {
+        return;
+    }
 
-        ngx_mqtt_session_prune(ss);
+    ss->ready = 1;
+
+    ngx_mqtt_session_prune(ss);
+
+    if (mc->extra) {
         ngx_mqtt_window_resend(mc);
     }
+
+    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -239,7 +245,7 @@ ngx_mqtt_client_session_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     uint32_t                    number;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     number = sub->reader ? sub->reader->number : ++ss->last_number;
 
@@ -341,7 +347,7 @@ ngx_mqtt_session_attach(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     reader = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_reader_t));
     if (reader == NULL) {
@@ -387,12 +393,17 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
         /* what was pushed meanwhile is known by "end" */
 
         reader->attached = 1;
-        reader->read = attached->cursor;
         reader->cursor = attached->cursor;
         reader->end = ngx_max(reader->end, attached->last);
+
+        /* the state is written more often; but not of a log that is new */
+
+        reader->read = (reader->done <= attached->last)
+                       ? ngx_max(attached->cursor, reader->done)
+                       : attached->cursor;
     }
 
-    ngx_mqtt_session_settle(reader->client, op->rc);
+    ngx_mqtt_session_settle(reader->client, op);
 }
 
 
@@ -424,7 +435,7 @@ ngx_mqtt_session_step(ngx_mqtt_client_t *mc)
     op = ngx_mqtt_op_get(mc->worker, &mc->ops, ngx_mqtt_session_step_done, mc);
 
     if (op) {
-        mc->extra->session->pending++;
+        mc->session->pending++;
     }
 
     return op;
@@ -434,49 +445,55 @@ ngx_mqtt_session_step(ngx_mqtt_client_t *mc)
 static void
 ngx_mqtt_session_step_done(ngx_mqtt_op_t *op)
 {
-    ngx_mqtt_session_settle(op->data, op->rc);
+    ngx_mqtt_session_settle(op->data, op);
 }
 
 
 /* one of the pending steps is over; the last one brings the answer */
 
 static void
-ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_int_t rc)
+ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     ss->pending--;
-
-    if (rc == NGX_DECLINED) {
-
-        /* claimed under a later epoch: somebody else is the owner */
-
-        mc->claimed = 0;
-        ngx_mqtt_client_close(mc, NGX_MQTT_SESSION_TAKEN_OVER);
-        return;
-    }
 
     if (mc->state == NGX_MQTT_CLIENT_CONNECTING) {
 
-        if (rc != NGX_OK || ss->pending == 0) {
-            ngx_mqtt_connect_restored(mc, rc);
+        if (op->rc != NGX_OK || ss->pending == 0) {
+            ngx_mqtt_connect_restored(mc, op->rc);
         }
 
         return;
     }
 
-    if (rc != NGX_OK) {
+    if (op->rc != NGX_OK) {
 
         /* better than a subscription that is only half there */
 
-        ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        ngx_mqtt_client_session_lost(mc, op);
         return;
     }
 
     if (ss->pending == 0) {
         ngx_mqtt_session_send_answer(mc);
     }
+}
+
+
+void
+ngx_mqtt_client_session_lost(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
+{
+    if (op->rc == NGX_DECLINED) {
+        mc->claimed = 0;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "session could not be saved: %s",
+                  ngx_mqtt_reason_name(op->reason));
+
+    ngx_mqtt_client_close(mc, op->reason);
 }
 
 
@@ -487,7 +504,7 @@ ngx_mqtt_client_session_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_session_answer_t  *answer;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->pending == 0) {
         return NGX_OK;
@@ -519,7 +536,7 @@ ngx_mqtt_session_send_answer(ngx_mqtt_client_t *mc)
     ngx_mqtt_suback_t           ack;
     ngx_mqtt_session_answer_t  *answer;
 
-    answer = mc->extra->session->answer;
+    answer = mc->session->answer;
 
     if (answer == NULL) {
         return;
@@ -547,10 +564,10 @@ ngx_mqtt_session_free_answer(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_session_answer_t  *answer;
 
-    answer = mc->extra->session->answer;
+    answer = mc->session->answer;
 
     if (answer) {
-        mc->extra->session->answer = NULL;
+        mc->session->answer = NULL;
 
         ngx_mqtt_free(mc->worker, answer,
                       sizeof(ngx_mqtt_session_answer_t) + answer->n);
@@ -563,7 +580,7 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
     if (ss == NULL) {
         return;
@@ -571,7 +588,7 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
 
     /* of a session that ends here Redis detaches the readers */
 
-    if (mc->session_expiry) {
+    if (mc->session_expiry && ss->restored) {
         ngx_mqtt_client_share_keep(mc);
         ngx_mqtt_client_save_now(mc, mc->claimed);
     }
@@ -596,10 +613,10 @@ ngx_mqtt_client_session_free(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss) {
-        mc->extra->session = NULL;
+        mc->session = NULL;
         ngx_mqtt_free(mc->worker, ss, sizeof(ngx_mqtt_client_session_t));
     }
 }

@@ -132,6 +132,10 @@ ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc)
     ngx_queue_t          *q, *queues[2];
     ngx_mqtt_outbound_t  *ob;
 
+    if (mc->extra == NULL) {
+        return;
+    }
+
     queues[0] = &mc->extra->window.sent;
     queues[1] = &mc->extra->window.waiting;
 

@@ -107,7 +107,8 @@ ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     ngx_mqtt_connect_store_limits(mc, &pkt);
 
     if (ngx_mqtt_connect_check(mc, &pkt) != NGX_OK
-        || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK)
+        || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK
+        || ngx_mqtt_client_will_store(mc, &pkt) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -157,10 +158,8 @@ ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
                                        NGX_MQTT_CLIENT_ID_NOT_VALID);
     }
 
-    if (pkt->has_will && pkt->will.retain && !conf->retain) {
-        ngx_log_error(NGX_LOG_INFO, log, 0, "client sent will with RETAIN");
-        return ngx_mqtt_connect_refuse(mc, pkt->version,
-                                       NGX_MQTT_RETAIN_NOT_SUPPORTED);
+    if (ngx_mqtt_client_will_check(mc, pkt) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_exiting) {
@@ -396,6 +395,8 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
 
     claim.client_id = mc->node.key;
     claim.expiry = mc->session_expiry;
+    claim.will = mc->will;
+    claim.will_delay = mc->will_delay;
     claim.clean = mc->clean_start;
 
     ngx_mqtt_session_claim(w, &claim, op);
@@ -437,6 +438,7 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     w->hooks->takeover(w, &mc->node.key, mc->epoch);
 
     mc->claimed = 1;
+    mc->lasting = claimed->present || mc->session_expiry || mc->will;
 
     if (ngx_mqtt_hash_insert(&w->clients, &mc->node) != NGX_OK) {
         (void) ngx_mqtt_connect_refuse(mc, mc->version,

@@ -146,7 +146,7 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
-    if (ngx_mqtt_client_session(mc)
+    if (mc->session
         && ngx_mqtt_client_session_subscribe(mc, sub, &share) != NGX_OK)
     {
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
@@ -200,7 +200,7 @@ ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
         return NGX_MQTT_TOPIC_FILTER_INVALID;
     }
 
-    if (ngx_mqtt_client_session(mc)) {
+    if (mc->session) {
         sub = ngx_mqtt_route_find(&mc->subscriber, &filter->filter, &share);
 
         if (sub
@@ -264,7 +264,7 @@ ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc, ngx_uint_t type,
 {
     ngx_int_t  rc;
 
-    if (ngx_mqtt_client_session(mc)) {
+    if (mc->session) {
         rc = ngx_mqtt_client_session_answer(mc, type, ack);
 
         if (rc == NGX_ERROR) {

@@ -52,6 +52,23 @@ ngx_int_t ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 
 /*
+ * ngx_mqtt_will.c: publishes a will as session/ asks, see
+ * ngx_mqtt_session_on_publish().  resume() tries those again that had to wait;
+ * stop() gives them up.
+ */
+
+void ngx_mqtt_will_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_op_t *op);
+void ngx_mqtt_will_resume(ngx_mqtt_worker_t *w);
+void ngx_mqtt_will_stop(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_watch.c: looks for workers of this node that have ended */
+
+ngx_int_t ngx_mqtt_watch_start(ngx_mqtt_worker_t *w);
+
+
+/*
  * ngx_mqtt_fanout.c: a message to everybody who has subscribed to it, here, in
  * other workers, and later.  prepare() returns NGX_BUSY when it cannot be
  * taken now; w->resume_event is posted when it can.  fanout() follows in the

@@ -65,6 +65,12 @@ char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
 
+/*
+ * Before stop(), when there is no event loop any more: waits up to "timeout"
+ * ms for the replies of the commands that are pending, if Redis is there.
+ */
+void ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout);
+
 /* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
 

@@ -545,9 +545,13 @@ sub reload {
 
     my $done = wait_for {
         my $refused = substr($self->error_log, $mark) =~ /\[emerg\]/;
-        my @new = grep { !$before{$_} } $self->worker_pids;
+        my @workers = $self->worker_pids;
+        my @new = grep { !$before{$_} } @workers;
 
-        $refused ? 'refused' : @new == $workers ? 'reloaded' : '';
+        # the old ones do not accept any more
+
+        $refused ? 'refused'
+        : @new == $workers && @workers == $workers ? 'reloaded' : '';
     } 20;
 
     die "reload was not finished in time\n" if !$done;

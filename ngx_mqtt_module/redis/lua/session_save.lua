@@ -5,9 +5,14 @@
 -- ARGV[2]  name of a field, ARGV[3] its value; empty: the field is removed;
 --          and so on
 --
--- Returns 1, or 0 when the session was released or claimed by somebody else.
+-- Returns 1, 0 when the session was released or claimed by somebody else, or
+-- -1 when there is none.
 
 local s = redis.call('HMGET', KEYS[1], 'e', 'o')
+
+if not s[1] then
+    return -1
+end
 
 if s[1] ~= ARGV[1] or s[2] == '' then
     return 0
