@@ -55,7 +55,7 @@ for my $round (1 .. $rounds) {
     # whoever has lost his worker comes again
 
     for my $n (0 .. DEVICES - 1) {
-        next if $device[$n] && !$device[$n]->closed;
+        next if $device[$n] && !gone($device[$n]);
 
         $device[$n] = $t->client(client_id => "d$n");
         $device[$n]->subscribe('command/#' => 1);
@@ -102,12 +102,12 @@ for my $round (1 .. $rounds) {
 
     MqttTest::Client->pump(\@device, timeout => 30, on_packet => $on_packet,
         until => sub {
-            my @alive = grep { !$_->closed } @device;
+            my @alive = grep { !gone($_) } @device;
 
             !grep { complete($_) < RECORDS } @alive;
         });
 
-    for my $c (grep { !$_->closed } @device) {
+    for my $c (grep { !gone($_) } @device) {
         my (%seen, %last);
 
         $stayed++;
@@ -126,6 +126,17 @@ for my $round (1 .. $rounds) {
     }
 
     $from += RECORDS;
+}
+
+
+# also with messages that came again while it subscribed, and wait unread
+
+sub gone {
+    my ($c) = @_;
+
+    $c->{inbox} = [];
+
+    return $c->closed;
 }
 
 

@@ -497,6 +497,10 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
     ngx_mqtt_client_share_leave(mc);
 
+    if (mc->extra) {
+        ngx_mqtt_client_behind_end(mc);
+    }
+
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
 

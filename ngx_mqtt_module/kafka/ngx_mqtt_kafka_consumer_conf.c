@@ -52,9 +52,12 @@ static ngx_mqtt_kafka_default_t  ngx_mqtt_kafka_consumer_defaults[] = {
 
     { "partition.assignment.strategy", "cooperative-sticky" },
 
-    /* a member that does not come back is given up after so long */
+    /*
+     * A member that does not come back is given up after so long, the least
+     * that a broker takes by default.
+     */
 
-    { "session.timeout.ms", "10000" },
+    { "session.timeout.ms", "6000" },
     { "heartbeat.interval.ms", "1000" },
 
     /* a topic that is created, or gets more partitions */
