@@ -536,11 +536,16 @@ ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim)
 }
 
 
+/* the client id is not ours after all, unless another client here has it */
+
 static void
 ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim)
 {
     ngx_mqtt_op_complete(claim->op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE,
                          NULL);
+
+    ngx_mqtt_session_unlist(claim->worker, &claim->client_id);
+
     ngx_mqtt_claim_free(claim);
 }
 
