@@ -42,7 +42,7 @@ STATIC_OPTS   = --with-debug --with-compat --with-threads \
 SANITIZE      = -fsanitize=address,undefined -fno-omit-frame-pointer
 
 .PHONY: all static asan tools deps kafka mqttjs test test-stock test-asan \
-	unit style fuzz bench demo run install clean distclean help FORCE
+	unit style fuzz soak bench demo run install clean distclean help FORCE
 
 
 all: build/ngx_mqtt_module.so
@@ -59,6 +59,7 @@ help:
 	@echo '                one half of it; TESTS="t/a.t t/b.t" selects files'
 	@echo 'make unit       the unit tests of the codec and the mapping'
 	@echo 'make fuzz       fuzzing for FUZZ_SECONDS=600'
+	@echo 'make soak       a long run under ASan for SOAK_SECONDS=600'
 	@echo 'make bench      CPU per message and memory per client, with BENCH_DIR='
 	@echo 'make style      the style and include-direction checks only'
 	@echo 'make deps       install what is missing (Debian 12, root)'
@@ -209,6 +210,9 @@ fuzz:
 
 style:
 	@prove t/style.t t/includes.t
+
+soak: asan
+	@t/tools/soak
 
 bench: all tools kafka
 	@t/tools/bench $(CASES)

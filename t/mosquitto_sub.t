@@ -27,6 +27,7 @@ die "no mosquitto_sub: run 'make deps'\n"
 my $t = MqttTest->new;
 my $dir = $t->certs;
 my $started = 0;
+my $alive = 0;
 
 $t->write_conf(workers => 2, listen => 'reuseport', servers => <<'END');
     server {
@@ -173,11 +174,14 @@ sub pub {
 sub subscribe {
     my ($args) = @_;
 
-    my $before = $t->total('subscriptions');
     my $filters = () = $args =~ /\s-t\s/g;
     my $removed = () = $args =~ /\s-U\s/g;
     my $log = "$dir/sub." . ++$started;
     my $seconds = slow(30);
+
+    # those that have ended may have to be noticed first
+
+    wait_for { $t->total('subscriptions') == $alive };
 
     my $child = MqttTest::Util->spawn(
         name    => 'mosquitto_sub',
@@ -185,11 +189,12 @@ sub subscribe {
         command => [ 'sh', '-c', "exec mosquitto_sub $args -W $seconds" ],
     );
 
-    wait_for {
-        $t->total('subscriptions') >= $before + $filters - $removed
-    } or die "mosquitto_sub $args: " . slurp($log);
+    $alive += $filters - $removed;
 
-    return { child => $child, log => $log };
+    wait_for { $t->total('subscriptions') == $alive }
+        or die "mosquitto_sub $args: " . slurp($log);
+
+    return { child => $child, log => $log, filters => $filters - $removed };
 }
 
 
@@ -199,6 +204,7 @@ sub output {
     my ($s) = @_;
 
     $s->{child}->wait(30);
+    $alive -= $s->{filters};
 
     return slurp($s->{log});
 }
