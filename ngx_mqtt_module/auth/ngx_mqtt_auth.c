@@ -20,14 +20,6 @@
 #include "ngx_mqtt_auth_int.h"
 
 
-#define NGX_MQTT_AUTH_BLOCK  64             /* of SHA-1 */
-
-
-struct ngx_mqtt_auth_conf_s {
-    ngx_array_t                entries;     /* of ngx_mqtt_auth_entry_t */
-};
-
-
 struct ngx_mqtt_auth_s {
     ngx_uint_t                 nentries;
     ngx_mqtt_auth_entry_t     *entries;
@@ -56,6 +48,18 @@ static ngx_mqtt_auth_method_t  ngx_mqtt_auth_methods[] = {
       ngx_mqtt_password_start,
       ngx_mqtt_password_stop,
       ngx_mqtt_password_connect },
+
+    { ngx_string("signature"),
+      ngx_mqtt_keys_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_keys_connect },
+
+    { ngx_string("device_credential"),
+      ngx_mqtt_device_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_device_connect },
 
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
@@ -115,6 +119,7 @@ ngx_mqtt_auth_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     ngx_memzero(entry, sizeof(ngx_mqtt_auth_entry_t));
     entry->method = method;
+    entry->gateway = gw;
 
     return method->directive(cf, entry);
 }
@@ -262,62 +267,38 @@ ngx_mqtt_anonymous_connect(ngx_mqtt_worker_t *w, ngx_mqtt_auth_entry_t *entry,
 
 
 ngx_uint_t
-ngx_mqtt_auth_equal(u_char *a, u_char *b, size_t len)
+ngx_mqtt_auth_mode(ngx_mqtt_auth_request_t *req, ngx_str_t *mode,
+    ngx_mqtt_credential_t *credential)
 {
-    size_t           i;
-    volatile u_char  diff;
-
-    diff = 0;
-
-    for (i = 0; i < len; i++) {
-        diff |= a[i] ^ b[i];
-    }
-
-    return diff == 0;
+    return req->has_username
+           && ngx_mqtt_credential_parse(&req->username, credential) == NGX_OK
+           && credential->mode.len == mode->len
+           && ngx_memcmp(credential->mode.data, mode->data, mode->len) == 0;
 }
 
 
-void
-ngx_mqtt_auth_hmac_sha1(ngx_str_t *key, ngx_str_t *parts, ngx_uint_t nparts,
-    u_char digest[NGX_MQTT_AUTH_DIGEST])
+ngx_int_t
+ngx_mqtt_auth_redis_key(ngx_mqtt_worker_t *w, const char *tag, ngx_str_t *id,
+    ngx_str_t *key)
 {
-    u_char      block[NGX_MQTT_AUTH_BLOCK];
-    ngx_uint_t  i;
-    ngx_sha1_t  sha1;
+    u_char     *p;
+    ngx_str_t  *prefix;
 
-    ngx_memzero(block, NGX_MQTT_AUTH_BLOCK);
+    prefix = &w->gateway->redis_prefix;
 
-    if (key->len > NGX_MQTT_AUTH_BLOCK) {
-        ngx_sha1_init(&sha1);
-        ngx_sha1_update(&sha1, key->data, key->len);
-        ngx_sha1_final(block, &sha1);
+    key->len = prefix->len + ngx_strlen(tag) + id->len + sizeof("{:}") - 1;
 
-    } else {
-        ngx_memcpy(block, key->data, key->len);
+    key->data = ngx_mqtt_alloc(w, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
     }
 
-    for (i = 0; i < NGX_MQTT_AUTH_BLOCK; i++) {
-        block[i] ^= 0x36;
-    }
+    p = ngx_cpymem(key->data, prefix->data, prefix->len);
+    *p++ = '{';
+    p = ngx_cpymem(p, tag, ngx_strlen(tag));
+    *p++ = ':';
+    p = ngx_cpymem(p, id->data, id->len);
+    *p = '}';
 
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, block, NGX_MQTT_AUTH_BLOCK);
-
-    for (i = 0; i < nparts; i++) {
-        ngx_sha1_update(&sha1, parts[i].data, parts[i].len);
-    }
-
-    ngx_sha1_final(digest, &sha1);
-
-    for (i = 0; i < NGX_MQTT_AUTH_BLOCK; i++) {
-        block[i] ^= 0x36 ^ 0x5c;
-    }
-
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, block, NGX_MQTT_AUTH_BLOCK);
-    ngx_sha1_update(&sha1, digest, NGX_MQTT_AUTH_DIGEST);
-    ngx_sha1_final(digest, &sha1);
-
-    ngx_explicit_memzero(&sha1, sizeof(ngx_sha1_t));
-    ngx_explicit_memzero(block, NGX_MQTT_AUTH_BLOCK);
+    return NGX_OK;
 }

@@ -15,6 +15,14 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_grant.h"
+
+
+/* what is known of a client that was accepted */
+
+typedef struct {
+    ngx_mqtt_grant_t    *grant;          /* NULL: no restriction */
+} ngx_mqtt_auth_result_t;
 
 
 typedef struct {
@@ -24,6 +32,8 @@ typedef struct {
     ngx_str_t            password;
     unsigned             has_username:1;
     unsigned             has_password:1;
+
+    ngx_mqtt_auth_result_t  result;      /* with NGX_OK at once */
 } ngx_mqtt_auth_request_t;
 
 
@@ -41,6 +51,10 @@ void ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w);
  * PASSWORD, NOT_AUTHORIZED, SERVER_BUSY, ...  NGX_AGAIN: the op completes
  * later with NGX_OK, or NGX_DECLINED and the reason; only then is the op
  * taken.  NGX_ERROR: out of memory.  What is needed after the call is copied.
+ *
+ * The result is in the request with NGX_OK, or in op->result inside of done():
+ * the caller takes the grant and sets it to NULL there; one that is not taken
+ * is freed by the method.  op->result may be NULL, there is nothing then.
  */
 ngx_int_t ngx_mqtt_auth_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_auth_request_t *req, ngx_mqtt_op_t *op, ngx_uint_t *reason);

@@ -39,6 +39,8 @@
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \
     X(connect_timeouts, COUNTER, "connections without CONNECT in time")       \
     X(auth_failures, COUNTER, "CONNECT packets refused by auth")              \
+    X(publishes_denied, COUNTER, "publishes and wills not allowed")           \
+    X(subscribes_denied, COUNTER, "subscriptions not allowed")                \
     X(disconnects, COUNTER, "connections ended by DISCONNECT")                \
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \

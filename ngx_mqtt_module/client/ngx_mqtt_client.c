@@ -19,6 +19,7 @@
 
 
 #include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_session.h"
 
 
@@ -426,6 +427,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
+    ngx_mqtt_client_auth_free(mc);
 
     if (mc->claimed) {
         mc->claimed = 0;

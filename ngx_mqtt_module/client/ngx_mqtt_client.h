@@ -125,6 +125,11 @@ typedef struct {
 typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
 
 
+/* permissions, ngx_mqtt_client_auth.c */
+
+typedef struct ngx_mqtt_client_auth_s  ngx_mqtt_client_auth_t;
+
+
 /* what only few clients need */
 
 typedef struct {
@@ -159,6 +164,7 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_auth_t   *auth;          /* NULL: nothing of its own */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;

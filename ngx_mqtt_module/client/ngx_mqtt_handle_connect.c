@@ -22,7 +22,7 @@
 
 
 #include "ngx_mqtt_client.h"
-#include "ngx_mqtt_auth.h"
+#include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_session.h"
 
 
@@ -42,6 +42,8 @@ static ngx_int_t ngx_mqtt_connect_store_id(ngx_mqtt_client_t *mc,
 static ngx_int_t ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static void ngx_mqtt_connect_authenticated(ngx_mqtt_op_t *op);
+static ngx_int_t ngx_mqtt_connect_auth_accepted(ngx_mqtt_client_t *mc,
+    ngx_mqtt_auth_result_t *result);
 static ngx_int_t ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc,
     ngx_uint_t reason);
 static ngx_int_t ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc);
@@ -165,7 +167,9 @@ ngx_mqtt_connect_store(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
 {
     ngx_mqtt_connect_store_limits(mc, pkt);
 
-    if (ngx_mqtt_connect_store_id(mc, pkt) != NGX_OK) {
+    if (ngx_mqtt_connect_store_id(mc, pkt) != NGX_OK
+        || ngx_mqtt_client_auth_store(mc, pkt) != NGX_OK)
+    {
         return ngx_mqtt_connect_refuse(mc, pkt->version,
                                        NGX_MQTT_SERVER_UNAVAILABLE);
     }
@@ -328,7 +332,7 @@ ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
         return ngx_mqtt_connect_auth_refused(mc, reason);
     }
 
-    return ngx_mqtt_connect_claim(mc);
+    return ngx_mqtt_connect_auth_accepted(mc, &req.result);
 }
 
 
@@ -344,7 +348,26 @@ ngx_mqtt_connect_authenticated(ngx_mqtt_op_t *op)
         return;
     }
 
-    (void) ngx_mqtt_connect_claim(mc);
+    (void) ngx_mqtt_connect_auth_accepted(mc, op->result);
+}
+
+
+static ngx_int_t
+ngx_mqtt_connect_auth_accepted(ngx_mqtt_client_t *mc,
+    ngx_mqtt_auth_result_t *result)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_mqtt_client_auth_accept(mc, result);
+
+    if (rc == NGX_OK) {
+        return ngx_mqtt_connect_claim(mc);
+    }
+
+    return ngx_mqtt_connect_refuse(mc, mc->version,
+                                   (rc == NGX_DECLINED)
+                                   ? NGX_MQTT_NOT_AUTHORIZED
+                                   : NGX_MQTT_SERVER_UNAVAILABLE);
 }
 
 

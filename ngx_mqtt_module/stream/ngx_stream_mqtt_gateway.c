@@ -12,6 +12,7 @@
 
 
 #include "ngx_stream_mqtt.h"
+#include "ngx_mqtt_acl.h"
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_kafka.h"
 #include "ngx_mqtt_map.h"
@@ -308,6 +309,13 @@ char *
 ngx_stream_mqtt_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_auth_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_acl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_acl_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
 }
 
 

@@ -288,6 +288,13 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("acl"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_acl,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("takeover_timeout"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
       ngx_stream_mqtt_gateway_msec,

@@ -1,0 +1,56 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * What a connected client may do, by what was found out at CONNECT.
+ */
+
+
+#ifndef _NGX_MQTT_CLIENT_AUTH_H_INCLUDED_
+#define _NGX_MQTT_CLIENT_AUTH_H_INCLUDED_
+
+
+#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_auth.h"
+
+
+/*
+ * CONNECT, before it waits: remembers the topic of the will where it has to be
+ * checked.  NGX_ERROR: out of memory.
+ */
+ngx_int_t ngx_mqtt_client_auth_store(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+
+/*
+ * The client is accepted: takes over the result, which may be NULL.
+ * NGX_DECLINED: the will is refused, which was logged and counted; NGX_ERROR:
+ * out of memory.
+ */
+ngx_int_t ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
+    ngx_mqtt_auth_result_t *result);
+
+/* the client leaves */
+void ngx_mqtt_client_auth_free(ngx_mqtt_client_t *mc);
+
+/*
+ * NGX_OK, or NGX_DECLINED, which was logged and counted.  The filter is
+ * without its share.
+ */
+ngx_int_t ngx_mqtt_client_may_publish(ngx_mqtt_client_t *mc,
+    ngx_str_t *topic);
+ngx_int_t ngx_mqtt_client_may_subscribe(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter);
+
+/*
+ * Answers a publish that is not allowed: with the reason code in PUBACK or
+ * PUBREC; before 5.0 by closing the connection; not at all to QoS 0 of 5.0.
+ * Returns what the handler of PUBLISH does.
+ */
+ngx_int_t ngx_mqtt_client_refuse_publish(ngx_mqtt_client_t *mc,
+    ngx_mqtt_publish_t *pkt, ngx_uint_t reason);
+
+
+#endif /* _NGX_MQTT_CLIENT_AUTH_H_INCLUDED_ */
