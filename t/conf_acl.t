@@ -77,6 +77,17 @@ my @bad = (
     [ 'auth signature absent;', qr/open\(\) "\S+\/absent" failed/ ],
     [ 'auth signature keys; auth signature keys;',
       qr/method "signature" is duplicate/ ],
+    [ 'auth signature keys; auth token;', qr/"token" takes one parameter/ ],
+    [ 'auth signature keys; auth token absent;',
+      qr/open\(\) "\S+\/absent" failed/ ],
+    [ 'auth signature keys; auth token good;',
+      qr/a secret of less than 32 bytes in "\S+\/good:1"/ ],
+    [ 'auth signature keys; auth token nothing;',
+      qr/no secret in "\S+\/nothing"/ ],
+    [ 'auth signature keys; auth token secret; auth token secret;',
+      qr/method "token" is duplicate/ ],
+    [ 'auth token secret;',
+      qr/"auth token" without "auth signature" in mqtt_gateway "test"/, 6 ],
     [ 'auth device_credential x;',
       qr/method "device_credential" takes no parameters/ ],
     [ 'auth device_credential; auth device_credential;',
@@ -85,18 +96,23 @@ my @bad = (
 
 $t->write_file('good', "allow all #\n");
 $t->write_file('keys', "id s3cret mqtt-1\n");
+$t->write_file('nothing', "# nothing\n");
+$t->write_file('secret', 's' x 32 . "\n");
 
 plan tests => @good_acl + @good_keys + 2 * @bad_acl + 2 * @bad_keys + @bad
-              + 2 * 2;
+              + 2 * 2 + 4;
 
 check('acl test; auth anonymous;', \@good_acl, \@bad_acl);
 check('auth signature test;', \@good_keys, \@bad_keys);
 
 for my $case (@bad) {
-    my ($text, $message) = @$case;
+    my ($text, $message, $line) = @$case;
+
+    $line //= 5;
 
     my ($output) = $t->nginx_t(conf($text));
-    like($output, qr/\[emerg\] .*$message.* in \S+:5$/m, "refused: $text");
+    like($output, qr/\[emerg\] .*$message.* in \S+:$line$/m,
+         "refused: $text");
 }
 
 for my $case ([ 'acl test; auth anonymous;',
@@ -107,6 +123,26 @@ for my $case ([ 'acl test; auth anonymous;',
     my ($output, $rc) = $t->nginx_t(conf($case->[0]));
     is($rc, 0, 'an empty file is accepted');
     like($output, qr/\[warn\] .*$case->[1]/, 'with a warning');
+}
+
+# mqtt_token, before and behind the gateway that it names
+
+my $served = 'auth signature keys; auth token secret;';
+
+for my $case ([ 'test', $served, qr/is successful/ ],
+              [ 'other', $served,
+                qr/unknown mqtt_gateway "other" in \S+:10$/m ],
+              [ 'test', 'auth anonymous;',
+                qr/"mqtt_token" needs .* mqtt_gateway "test" in \S+:10$/m ],
+              [ 'test; mqtt_token test', $served, qr/is duplicate/ ]) {
+    my ($name, $auth, $message) = @$case;
+
+    my ($output) = $t->nginx_t(conf($auth) . <<"END");
+http { server { listen 127.0.0.1:%%PORT_http%%;
+    location / { mqtt_token $name; }
+} }
+END
+    like($output, $message, "mqtt_token $name");
 }
 
 ###############################################################################

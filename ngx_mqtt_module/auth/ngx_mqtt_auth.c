@@ -20,13 +20,6 @@
 #include "ngx_mqtt_auth_int.h"
 
 
-struct ngx_mqtt_auth_s {
-    ngx_uint_t                 nentries;
-    ngx_mqtt_auth_entry_t     *entries;
-    void                     **states;
-};
-
-
 static ngx_mqtt_auth_method_t *ngx_mqtt_auth_method(ngx_str_t *name);
 static char *ngx_mqtt_anonymous_directive(ngx_conf_t *cf,
     ngx_mqtt_auth_entry_t *entry);
@@ -60,6 +53,12 @@ static ngx_mqtt_auth_method_t  ngx_mqtt_auth_methods[] = {
       NULL,
       NULL,
       ngx_mqtt_device_connect },
+
+    { ngx_string("token"),
+      ngx_mqtt_token_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_token_connect },
 
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
@@ -155,6 +154,13 @@ ngx_mqtt_auth_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
         return NGX_CONF_ERROR;
     }
 
+    if (gw->auth->tokens && gw->auth->keys == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"auth token\" without \"auth signature\" in "
+                           "mqtt_gateway \"%V\"", &gw->name);
+        return NGX_CONF_ERROR;
+    }
+
     entry = gw->auth->entries.elts;
     entry[gw->auth->entries.nelts - 1].last = 1;
 
@@ -185,6 +191,9 @@ ngx_mqtt_auth_start(ngx_mqtt_worker_t *w)
 
     w->auth = auth;
 
+    ngx_mqtt_leases_init(w);
+    ngx_mqtt_revoke_init(w);
+
     for (i = 0; i < auth->nentries; i++) {
         entry = &auth->entries[i];
 
@@ -213,6 +222,9 @@ ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w)
             auth->entries[i].method->stop(w, auth->states[i]);
         }
     }
+
+    ngx_mqtt_revoke_stop(w);
+    ngx_mqtt_leases_stop(w);
 
     w->auth = NULL;
 }

@@ -15,7 +15,10 @@
 
 
 #include "ngx_mqtt_auth.h"
+#include "ngx_mqtt_jwt.h"
+#include "ngx_mqtt_lease.h"
 #include "ngx_mqtt_signature.h"
+#include "ngx_mqtt_token.h"
 
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
@@ -59,6 +62,40 @@ typedef struct {
 struct ngx_mqtt_auth_conf_s {
     ngx_array_t                entries;     /* of ngx_mqtt_auth_entry_t */
     ngx_mqtt_keys_t           *keys;        /* NULL: no "auth signature" */
+    ngx_array_t               *tokens;      /* of ngx_mqtt_jwt_key_t, the
+                                               first one signs, or NULL */
+};
+
+
+/* grants of this worker that end */
+
+typedef struct {
+    ngx_rbtree_t               tree;        /* by the time of the event */
+    ngx_rbtree_node_t          sentinel;
+    ngx_mqtt_hash_t            tokens;      /* by the id of the token */
+    ngx_event_t                timer;
+} ngx_mqtt_leases_t;
+
+
+/* what is known of the revoked tokens in Redis */
+
+#define NGX_MQTT_REVOKE_SCORE          31
+
+typedef struct {
+    ngx_str_t                  last;        /* the highest score seen */
+    u_char                     last_text[NGX_MQTT_REVOKE_SCORE];
+    ngx_queue_t                ops;         /* the poll under way */
+    ngx_event_t                timer;
+} ngx_mqtt_revokes_t;
+
+
+struct ngx_mqtt_auth_s {
+    ngx_uint_t                 nentries;
+    ngx_mqtt_auth_entry_t     *entries;
+    void                     **states;
+
+    ngx_mqtt_leases_t          leases;
+    ngx_mqtt_revokes_t         revokes;
 };
 
 
@@ -116,6 +153,32 @@ char *ngx_mqtt_device_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
 ngx_int_t ngx_mqtt_device_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
     ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* ngx_mqtt_token.c, ngx_mqtt_auth_token.c */
+
+char *ngx_mqtt_token_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_token_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+/* as ngx_mqtt_token_inspect(); *claims is the caller's, or NULL */
+ngx_int_t ngx_mqtt_token_verify(ngx_mqtt_gateway_t *gw, ngx_str_t *text,
+    ngx_mqtt_token_info_t *info, json_t **claims);
+
+
+/* ngx_mqtt_lease.c, ngx_mqtt_revoke.c */
+
+void ngx_mqtt_leases_init(ngx_mqtt_worker_t *w);
+void ngx_mqtt_leases_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_revoke_init(ngx_mqtt_worker_t *w);
+void ngx_mqtt_revoke_stop(ngx_mqtt_worker_t *w);
+
+/* the clients of this worker that have this token are told */
+void ngx_mqtt_lease_revoke(ngx_mqtt_worker_t *w, ngx_str_t *id);
+
+/* there is a client with a token: Redis is asked for revocations */
+void ngx_mqtt_revoke_poll(ngx_mqtt_worker_t *w);
 
 
 /* ngx_mqtt_auth.c */

@@ -197,6 +197,21 @@ ngx_mqtt_gateway_t *ngx_mqtt_gateway_find(ngx_cycle_t *cycle,
     ngx_str_t *name);
 ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
+/*
+ * A directive that names a gateway: *gateway is set when the configuration is
+ * complete; check() returns what the gateway lacks, or NULL.
+ */
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_mqtt_gateway_t       **gateway;
+    const char              *(*check)(ngx_mqtt_gateway_t *gw);
+    u_char                    *file_name;
+    ngx_uint_t                 line;
+} ngx_mqtt_gateway_ref_t;
+
+ngx_int_t ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_mqtt_gateway_ref_t *ref);
+
 
 /*
  * ngx_mqtt_worker.c: the state itself, without the engines; "quit" is called

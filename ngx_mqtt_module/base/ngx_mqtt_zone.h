@@ -41,6 +41,7 @@
     X(auth_failures, COUNTER, "CONNECT packets refused by auth")              \
     X(publishes_denied, COUNTER, "publishes and wills not allowed")           \
     X(subscribes_denied, COUNTER, "subscriptions not allowed")                \
+    X(credentials_ended, COUNTER, "clients closed, their token has ended")    \
     X(disconnects, COUNTER, "connections ended by DISCONNECT")                \
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \

@@ -30,6 +30,7 @@
 #define NGX_MQTT_FRAME_TAKEOVER        1    /* session/: close this client */
 #define NGX_MQTT_FRAME_TAKEN           2    /* session/: it is closed */
 #define NGX_MQTT_FRAME_PUBLISH         3    /* route/: a message */
+#define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
 
 #define NGX_MQTT_FRAME_TYPES           16
 

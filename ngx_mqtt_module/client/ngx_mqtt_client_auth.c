@@ -21,12 +21,6 @@
 #include "ngx_mqtt_acl.h"
 
 
-struct ngx_mqtt_client_auth_s {
-    ngx_mqtt_grant_t     *grants;
-    ngx_str_t             will_topic;    /* until the will is checked */
-};
-
-
 static ngx_mqtt_client_auth_t *ngx_mqtt_client_get_auth(
     ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc);
@@ -40,6 +34,10 @@ ngx_mqtt_client_get_auth(ngx_mqtt_client_t *mc)
 {
     if (mc->auth == NULL) {
         mc->auth = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_client_auth_t));
+
+        if (mc->auth) {
+            ngx_queue_init(&mc->auth->uploads);
+        }
     }
 
     return mc->auth;
@@ -82,7 +80,8 @@ ngx_int_t
 ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
     ngx_mqtt_auth_result_t *result)
 {
-    ngx_int_t  rc;
+    ngx_int_t          rc;
+    ngx_mqtt_grant_t  *grant;
 
     if (result && result->grant) {
 
@@ -92,6 +91,13 @@ ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
 
         mc->auth->grants = result->grant;
         result->grant = NULL;
+
+        for (grant = mc->auth->grants; grant; grant = grant->next) {
+
+            if (ngx_mqtt_client_watch(mc, grant) != NGX_OK) {
+                return NGX_ERROR;
+            }
+        }
     }
 
     rc = ngx_mqtt_client_check_will(mc);
@@ -141,6 +147,7 @@ ngx_mqtt_client_auth_free(ngx_mqtt_client_t *mc)
         return;
     }
 
+    ngx_mqtt_client_orphan_uploads(mc);
     ngx_mqtt_grant_free(mc->worker, mc->auth->grants);
     ngx_mqtt_client_free_will(mc);
 
@@ -230,6 +237,12 @@ ngx_mqtt_client_refuse_publish(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
     ngx_mqtt_ack_slot_t  *slot;
 
     if (mc->version != NGX_MQTT_V5) {
+
+        if (mc->auth && ngx_mqtt_client_has_token(mc)) {
+            ngx_mqtt_client_token_denied(mc);
+            return NGX_ERROR;
+        }
+
         return ngx_mqtt_client_close(mc, reason);
     }
 

@@ -15,6 +15,16 @@
 
 #include "ngx_mqtt_client.h"
 #include "ngx_mqtt_auth.h"
+#include "ngx_mqtt_token.h"
+
+
+/* ngx_mqtt_client_auth.c */
+
+struct ngx_mqtt_client_auth_s {
+    ngx_mqtt_grant_t     *grants;
+    ngx_queue_t           uploads;       /* tokens that are looked up */
+    ngx_str_t             will_topic;    /* until the will is checked */
+};
 
 
 /*
@@ -51,6 +61,27 @@ ngx_int_t ngx_mqtt_client_may_subscribe(ngx_mqtt_client_t *mc,
  */
 ngx_int_t ngx_mqtt_client_refuse_publish(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt, ngx_uint_t reason);
+
+
+/* ngx_mqtt_client_token.c */
+
+/*
+ * PUBLISH to a control topic: NGX_DECLINED when it is none, otherwise what
+ * the handler of PUBLISH returns.
+ */
+ngx_int_t ngx_mqtt_client_control(ngx_mqtt_client_t *mc,
+    ngx_mqtt_publish_t *pkt);
+
+/* the grant is the client's: its end is the client's; NGX_ERROR: no memory */
+ngx_int_t ngx_mqtt_client_watch(ngx_mqtt_client_t *mc,
+    ngx_mqtt_grant_t *grant);
+
+/* the three below only while mc->auth is there: whether the client has tokens
+   of the gateway; one that may not publish is told why, and closed; the client
+   leaves */
+ngx_uint_t ngx_mqtt_client_has_token(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_token_denied(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_orphan_uploads(ngx_mqtt_client_t *mc);
 
 
 #endif /* _NGX_MQTT_CLIENT_AUTH_H_INCLUDED_ */

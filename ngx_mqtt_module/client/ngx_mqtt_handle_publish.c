@@ -80,6 +80,12 @@ ngx_mqtt_handle_publish(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
         return (rc == NGX_DONE) ? NGX_OK : rc;
     }
 
+    rc = ngx_mqtt_client_control(mc, &pkt);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     if (ngx_mqtt_client_may_publish(mc, &pkt.topic) != NGX_OK) {
         return ngx_mqtt_client_refuse_publish(mc, &pkt,
                                               NGX_MQTT_NOT_AUTHORIZED);

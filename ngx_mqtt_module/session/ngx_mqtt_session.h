@@ -60,6 +60,13 @@ void ngx_mqtt_session_claim(ngx_mqtt_worker_t *w,
 void ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t epoch, uint32_t expiry);
 
+/*
+ * ngx_mqtt_session_online.c: whether a client is connected to any node.  The
+ * op completes with NGX_OK, NGX_DECLINED (no), or NGX_ERROR without Redis.
+ */
+void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op);
+
 /* claims whose op has not completed */
 ngx_uint_t ngx_mqtt_session_pending(ngx_mqtt_worker_t *w);
 
