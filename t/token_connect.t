@@ -224,6 +224,13 @@ for my $topic ('uploadToken', 'tokenExpireNotice', 'tokenInvalidNotice') {
     $x->expect_close('3.1.1: closed');
 }
 
+for my $topic ('uploadToken', 'tokenExpireNotice', 'tokenInvalidNotice',
+               'enableOrderMsg') {
+    is(reason($t, 'mqtt', signature('x', 'AK', 'XXXXX', 'ins'),
+              will => { topic => "\$SYS/$topic", payload => '{}' }), 0x87,
+       "nor is $topic for wills");
+}
+
 $c = $t->client(@auth, password => "R|$r");
 upload($c, $r, 'R', 5);
 $c->expect(PUBACK => packet_id => 5);

@@ -60,6 +60,24 @@ static ngx_mqtt_auth_method_t  ngx_mqtt_auth_methods[] = {
       NULL,
       ngx_mqtt_token_connect },
 
+    { ngx_string("jwt"),
+      ngx_mqtt_jwt_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_jwt_connect },
+
+    { ngx_string("certificate"),
+      ngx_mqtt_certificate_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_certificate_connect },
+
+    { ngx_string("http"),
+      ngx_mqtt_ask_directive,
+      ngx_mqtt_ask_start,
+      ngx_mqtt_ask_stop,
+      ngx_mqtt_ask_connect },
+
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
 
@@ -286,6 +304,22 @@ ngx_mqtt_auth_mode(ngx_mqtt_auth_request_t *req, ngx_str_t *mode,
            && ngx_mqtt_credential_parse(&req->username, credential) == NGX_OK
            && credential->mode.len == mode->len
            && ngx_memcmp(credential->mode.data, mode->data, mode->len) == 0;
+}
+
+
+ngx_int_t
+ngx_mqtt_auth_set_username(ngx_mqtt_auth_request_t *req, ngx_str_t *name)
+{
+    if (name->len > NGX_MQTT_AUTH_NAME) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(req->name, name->data, name->len);
+
+    req->result.username.data = req->name;
+    req->result.username.len = name->len;
+
+    return NGX_OK;
 }
 
 

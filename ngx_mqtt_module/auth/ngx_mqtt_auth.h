@@ -18,10 +18,16 @@
 #include "ngx_mqtt_grant.h"
 
 
+/* user names that a certificate or a token gives: longer ones are refused */
+
+#define NGX_MQTT_AUTH_NAME             256
+
+
 /* what is known of a client that was accepted */
 
 typedef struct {
     ngx_mqtt_grant_t    *grant;          /* NULL: no restriction */
+    ngx_str_t            username;       /* instead of what it sent, or NULL */
 } ngx_mqtt_auth_result_t;
 
 
@@ -34,6 +40,7 @@ typedef struct {
     unsigned             has_password:1;
 
     ngx_mqtt_auth_result_t  result;      /* with NGX_OK at once */
+    u_char               name[NGX_MQTT_AUTH_NAME];  /* result.username */
 } ngx_mqtt_auth_request_t;
 
 

@@ -167,6 +167,28 @@ ngx_int_t ngx_mqtt_token_verify(ngx_mqtt_gateway_t *gw, ngx_str_t *text,
     ngx_mqtt_token_info_t *info, json_t **claims);
 
 
+/* ngx_mqtt_auth_jwt.c, ngx_mqtt_auth_certificate.c, ngx_mqtt_auth_http.c */
+
+char *ngx_mqtt_jwt_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_jwt_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+char *ngx_mqtt_certificate_directive(ngx_conf_t *cf,
+    ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_certificate_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+char *ngx_mqtt_ask_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_ask_start(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void **state);
+void ngx_mqtt_ask_stop(ngx_mqtt_worker_t *w, void *state);
+ngx_int_t ngx_mqtt_ask_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
 /* ngx_mqtt_lease.c, ngx_mqtt_revoke.c */
 
 void ngx_mqtt_leases_init(ngx_mqtt_worker_t *w);
@@ -186,6 +208,10 @@ void ngx_mqtt_revoke_poll(ngx_mqtt_worker_t *w);
 /* 1 when the user name has the three fields of a contract mode, this one */
 ngx_uint_t ngx_mqtt_auth_mode(ngx_mqtt_auth_request_t *req, ngx_str_t *mode,
     ngx_mqtt_credential_t *credential);
+
+/* the client is another user; NGX_DECLINED: the name is too long */
+ngx_int_t ngx_mqtt_auth_set_username(ngx_mqtt_auth_request_t *req,
+    ngx_str_t *name);
 
 /* <prefix>{<tag>:<id>}; freed by the caller, key->len bytes */
 ngx_int_t ngx_mqtt_auth_redis_key(ngx_mqtt_worker_t *w, const char *tag,

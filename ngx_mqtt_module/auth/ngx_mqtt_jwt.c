@@ -220,6 +220,24 @@ done:
 }
 
 
+ngx_int_t
+ngx_mqtt_jwt_string(json_t *object, ngx_str_t *name, ngx_str_t *value)
+{
+    json_t  *json;
+
+    json = json_object_get(object, (char *) name->data);
+
+    if (!json_is_string(json) || json_string_length(json) == 0) {
+        return NGX_DECLINED;
+    }
+
+    value->data = (u_char *) json_string_value(json);
+    value->len = json_string_length(json);
+
+    return NGX_OK;
+}
+
+
 ngx_uint_t
 ngx_mqtt_jwt_actions(ngx_str_t *text)
 {

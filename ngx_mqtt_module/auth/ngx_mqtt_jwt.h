@@ -28,6 +28,11 @@
 #define NGX_MQTT_JWT_RESOURCES         1024
 
 
+/* a time that is no limit, seconds */
+
+#define NGX_MQTT_JWT_FOREVER           0xffffffffffffLL
+
+
 /* the algorithm is the key's: what the head of a token says must be equal */
 
 typedef struct {
@@ -59,6 +64,10 @@ ngx_int_t ngx_mqtt_jwt_sign(ngx_pool_t *pool, ngx_mqtt_jwt_key_t *key,
  */
 ngx_mqtt_grant_t *ngx_mqtt_jwt_grant(ngx_mqtt_worker_t *w, json_t *resources,
     ngx_uint_t actions);
+
+/* a string that is not empty; NGX_DECLINED: there is none of this name */
+ngx_int_t ngx_mqtt_jwt_string(json_t *object, ngx_str_t *name,
+    ngx_str_t *value);
 
 /* "R", "W", "RW" or "R,W"; 0: none of these */
 ngx_uint_t ngx_mqtt_jwt_actions(ngx_str_t *text);

@@ -46,6 +46,8 @@ typedef struct {
     size_t                max_queued_size;      /* bytes of them */
     size_t                output_buffer;        /* bytes not sent */
     ngx_flag_t            retain;
+    ngx_int_t             publish_rate;         /* per second, 0: any */
+    size_t                publish_bytes_rate;
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
     ngx_int_t             max_topic_levels;     /* 0: any number */
@@ -130,6 +132,16 @@ typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
 typedef struct ngx_mqtt_client_auth_s  ngx_mqtt_client_auth_t;
 
 
+/* what a client has published lately, ngx_mqtt_client_limit.c */
+
+typedef struct {
+    uint64_t              messages;
+    uint64_t              bytes;
+    ngx_msec_t            last;
+    ngx_uint_t            again;       /* the packet was counted already */
+} ngx_mqtt_client_rate_t;
+
+
 /* what only few clients need */
 
 typedef struct {
@@ -139,6 +151,7 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
+    ngx_mqtt_client_rate_t  rate;      /* of mqtt_publish_rate */
 } ngx_mqtt_client_extra_t;
 
 

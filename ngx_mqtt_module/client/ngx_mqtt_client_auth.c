@@ -23,6 +23,8 @@
 
 static ngx_mqtt_client_auth_t *ngx_mqtt_client_get_auth(
     ngx_mqtt_client_t *mc);
+static ngx_int_t ngx_mqtt_client_set_username(ngx_mqtt_client_t *mc,
+    ngx_str_t *username);
 static ngx_int_t ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_free_will(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_who(ngx_mqtt_client_t *mc,
@@ -83,6 +85,12 @@ ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
     ngx_int_t          rc;
     ngx_mqtt_grant_t  *grant;
 
+    if (result && result->username.len
+        && ngx_mqtt_client_set_username(mc, &result->username) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (result && result->grant) {
 
         if (ngx_mqtt_client_get_auth(mc) == NULL) {
@@ -111,6 +119,35 @@ ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
 }
 
 
+/* in one block with the client id; the client is in no table yet */
+
+static ngx_int_t
+ngx_mqtt_client_set_username(ngx_mqtt_client_t *mc, ngx_str_t *username)
+{
+    u_char     *p;
+    ngx_str_t  *id;
+
+    id = &mc->node.key;
+
+    p = ngx_mqtt_alloc(mc->worker, id->len + username->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, id->data, id->len);
+    ngx_memcpy(p + id->len, username->data, username->len);
+
+    ngx_mqtt_free(mc->worker, id->data, id->len + mc->username.len);
+
+    id->data = p;
+
+    mc->username.data = p + id->len;
+    mc->username.len = username->len;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc)
 {
@@ -121,6 +158,15 @@ ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc)
     }
 
     rc = ngx_mqtt_client_may_publish(mc, &mc->auth->will_topic);
+
+    if (rc == NGX_OK && ngx_mqtt_client_is_control(&mc->auth->will_topic)) {
+        ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_publishes_denied);
+
+        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                      "client sent will to a control topic");
+
+        rc = NGX_DECLINED;
+    }
 
     ngx_mqtt_client_free_will(mc);
 

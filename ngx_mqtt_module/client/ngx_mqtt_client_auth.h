@@ -63,6 +63,16 @@ ngx_int_t ngx_mqtt_client_refuse_publish(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt, ngx_uint_t reason);
 
 
+/* ngx_mqtt_client_limit.c */
+
+/*
+ * A publish of len bytes: NGX_ERROR when it is too much, the client is closed
+ * then.  again(): the handler returns NGX_BUSY, the same packet comes again.
+ */
+ngx_int_t ngx_mqtt_client_limit_publish(ngx_mqtt_client_t *mc, size_t len);
+void ngx_mqtt_client_limit_again(ngx_mqtt_client_t *mc);
+
+
 /* ngx_mqtt_client_token.c */
 
 /*
@@ -71,6 +81,9 @@ ngx_int_t ngx_mqtt_client_refuse_publish(ngx_mqtt_client_t *mc,
  */
 ngx_int_t ngx_mqtt_client_control(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt);
+
+/* a will cannot go there */
+ngx_uint_t ngx_mqtt_client_is_control(ngx_str_t *topic);
 
 /* the grant is the client's: its end is the client's; NGX_ERROR: no memory */
 ngx_int_t ngx_mqtt_client_watch(ngx_mqtt_client_t *mc,

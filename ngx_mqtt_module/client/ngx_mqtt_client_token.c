@@ -30,6 +30,7 @@ typedef struct {
 } ngx_mqtt_upload_t;
 
 
+static ngx_int_t ngx_mqtt_control_find(ngx_str_t *topic);
 static ngx_int_t ngx_mqtt_control_slot(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt, ngx_mqtt_ack_slot_t **slot);
 static ngx_int_t ngx_mqtt_control_upload(ngx_mqtt_client_t *mc,
@@ -77,20 +78,42 @@ static ngx_str_t  ngx_mqtt_invalid_notice =
 ngx_int_t
 ngx_mqtt_client_control(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 {
-    ngx_str_t   *topic;
-    ngx_uint_t   i;
+    ngx_int_t  i;
 
-    if (pkt->topic.data[0] != '$') {
+    i = ngx_mqtt_control_find(&pkt->topic);
+
+    if (i == NGX_DECLINED) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_mqtt_control_topics[i].handler(mc, pkt);
+}
+
+
+ngx_uint_t
+ngx_mqtt_client_is_control(ngx_str_t *topic)
+{
+    return ngx_mqtt_control_find(topic) != NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_mqtt_control_find(ngx_str_t *topic)
+{
+    ngx_int_t   i;
+    ngx_str_t  *name;
+
+    if (topic->data[0] != '$') {
         return NGX_DECLINED;
     }
 
     for (i = 0; ngx_mqtt_control_topics[i].handler; i++) {
-        topic = &ngx_mqtt_control_topics[i].topic;
+        name = &ngx_mqtt_control_topics[i].topic;
 
-        if (topic->len == pkt->topic.len
-            && ngx_memcmp(topic->data, pkt->topic.data, topic->len) == 0)
+        if (name->len == topic->len
+            && ngx_memcmp(name->data, topic->data, name->len) == 0)
         {
-            return ngx_mqtt_control_topics[i].handler(mc, pkt);
+            return i;
         }
     }
 

@@ -23,6 +23,7 @@
 
 #include "ngx_mqtt_client.h"
 #include "ngx_mqtt_client_auth.h"
+#include "ngx_mqtt_limit.h"
 #include "ngx_mqtt_session.h"
 
 
@@ -125,10 +126,18 @@ static ngx_int_t
 ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
 {
     ngx_log_t               *log;
+    ngx_uint_t               reason;
     ngx_mqtt_client_conf_t  *conf;
 
     log = mc->connection->log;
     conf = mc->conf;
+
+    reason = ngx_mqtt_limit_connect(mc->worker, mc->connection,
+                                    &pkt->client_id);
+
+    if (reason) {
+        return ngx_mqtt_connect_refuse(mc, pkt->version, reason);
+    }
 
     if (pkt->version == NGX_MQTT_V5
         && ngx_mqtt_prop_is_set(&pkt->props, NGX_MQTT_PROP_AUTH_METHOD))
@@ -378,6 +387,8 @@ ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc, ngx_uint_t reason)
                   "client was refused: %s", ngx_mqtt_reason_name(reason));
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_auth_failures);
+
+    ngx_mqtt_limit_failed(mc->worker, mc->connection, &mc->node.key, reason);
 
     return ngx_mqtt_connect_refuse(mc, mc->version, reason);
 }

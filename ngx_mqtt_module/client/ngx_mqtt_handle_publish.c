@@ -80,6 +80,10 @@ ngx_mqtt_handle_publish(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
         return (rc == NGX_DONE) ? NGX_OK : rc;
     }
 
+    if (ngx_mqtt_client_limit_publish(mc, fx->remaining) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     rc = ngx_mqtt_client_control(mc, &pkt);
 
     if (rc != NGX_DECLINED) {
@@ -424,6 +428,7 @@ ngx_mqtt_publish_ingest(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
         return NGX_OK;
 
     case NGX_BUSY:
+        ngx_mqtt_client_limit_again(mc);
         ngx_mqtt_client_pause(mc);
         return NGX_BUSY;
 

@@ -69,6 +69,10 @@ static ngx_conf_num_bounds_t  ngx_stream_mqtt_subscriptions_bounds = {
     ngx_conf_check_num_bounds, 1, 1024
 };
 
+static ngx_conf_num_bounds_t  ngx_stream_mqtt_publish_rate_bounds = {
+    ngx_conf_check_num_bounds, 0, 10000000
+};
+
 static ngx_conf_num_bounds_t  ngx_stream_mqtt_queued_bounds = {
     ngx_conf_check_num_bounds, 1, 1000000
 };
@@ -181,6 +185,20 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       offsetof(ngx_stream_mqtt_srv_conf_t, client.retain),
       NULL },
 
+    { ngx_string("mqtt_publish_rate"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.publish_rate),
+      &ngx_stream_mqtt_publish_rate_bounds },
+
+    { ngx_string("mqtt_publish_bytes_rate"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.publish_bytes_rate),
+      NULL },
+
     { ngx_string("mqtt_max_client_id"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -291,6 +309,20 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
     { ngx_string("acl"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
       ngx_stream_mqtt_acl,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("connect_rate"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_connect_rate,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ban"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_1MORE,
+      ngx_stream_mqtt_ban,
       NGX_STREAM_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -512,6 +544,8 @@ ngx_stream_mqtt_create_srv_conf(ngx_conf_t *cf)
     conf->client.max_queued_size = NGX_CONF_UNSET_SIZE;
     conf->client.output_buffer = NGX_CONF_UNSET_SIZE;
     conf->client.retain = NGX_CONF_UNSET;
+    conf->client.publish_rate = NGX_CONF_UNSET;
+    conf->client.publish_bytes_rate = NGX_CONF_UNSET_SIZE;
     conf->client.max_client_id = NGX_CONF_UNSET;
     conf->client.max_topic_length = NGX_CONF_UNSET;
     conf->client.max_topic_levels = NGX_CONF_UNSET;
@@ -551,6 +585,10 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->client.output_buffer,
                               prev->client.output_buffer, 1024 * 1024);
     ngx_conf_merge_value(conf->client.retain, prev->client.retain, 1);
+    ngx_conf_merge_value(conf->client.publish_rate,
+                              prev->client.publish_rate, 0);
+    ngx_conf_merge_size_value(conf->client.publish_bytes_rate,
+                              prev->client.publish_bytes_rate, 0);
     ngx_conf_merge_value(conf->client.max_client_id,
                               prev->client.max_client_id, 65535);
     ngx_conf_merge_value(conf->client.max_topic_length,
