@@ -47,11 +47,13 @@ END
 my @rules = random_rules(80);
 
 $t->write_file('random', join '', map { "@$_\n" } @rules);
+$t->write_file('names', "allow all user=bob #\n");
 $t->write_file('all', "deny all \$SYS/#\nallow all #\n");
 
 $t->write_conf(gateway => "auth password %%TESTDIR%%/users;\n"
                           . 'auth anonymous; acl %%TESTDIR%%/rules;',
-               stream => gateway('random') . gateway('all'));
+               stream => gateway('random') . gateway('all')
+                         . gateway('names'));
 $t->write_file('users', "alice:{PLAIN}x\n+:{PLAIN}x\n");
 $t->run;
 
@@ -115,6 +117,17 @@ for my $case ([ 'only/2', 0x10 ], [ 'only/alice', 0x87 ],
 
 is_deeply($c->subscribe('users/#' => 0, 'users/+' => 0, 'users//#' => 0)
            ->{codes}, [ 0x87, 0x87, 0x87 ], 'no user name: nothing of %u');
+$c->disconnect;
+
+$c = $t->client(client_id => 'x', username => 'bob');
+is_deeply([ $c->subscribe('users/bob' => 0)->{codes}[0],
+            $c->publish_wait('users/bob', 'x', qos => 1)->{reason} ],
+          [ 0x87, 0x87 ], 'a user name that anonymous sends counts nothing');
+$c->disconnect;
+
+$c = $t->client(port => 'names', client_id => 'x', username => 'bob');
+is($c->publish_wait('only/bob', 'x', qos => 1)->{reason}, 0x87,
+   'nor for a rule of that user');
 $c->disconnect;
 
 $c = $t->client(client_id => 'OTHER@@@2');

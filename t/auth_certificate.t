@@ -37,7 +37,7 @@ openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 my %gateways = (
     cn     => 'auth certificate cn; acl %%TESTDIR%%/rules;',
     san    => 'auth certificate san as=username;',
-    id     => 'auth certificate cn as=clientid;',
+    id     => 'auth certificate cn as=clientid; acl %%TESTDIR%%/rules;',
     sanid  => 'auth certificate san as=clientid; auth anonymous;',
 );
 
@@ -88,6 +88,11 @@ is(refused('id', 'client', client_id => 'Device-1'), 0x87, 'in other case');
 is(refused('id', 'client', client_id => ''), 0x87, 'none');
 is(refused('id', 'client', client_id => 'device-2', version => 4), 5,
    '3.1.1: of another');
+$c = client('id', 'client', client_id => 'device-1', username => 'admin');
+is_deeply($c->subscribe('users/admin/a' => 0)->{codes}, [ 0x87 ],
+          'which proves no user name');
+$c->disconnect;
+
 is(refused('sanid', 'uri', client_id => 'urn:device-2'), 0,
    'an alternative name');
 is(refused('sanid', 'uri', client_id => 'x'), 0x87,

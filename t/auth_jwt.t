@@ -26,6 +26,7 @@ my $secret = 's' x 48;
 
 $t->write_file('secret', "$secret\n");
 $t->write_file('short', "short\n");
+$t->write_file('rules', "allow all users/%u\n");
 openssl("genrsa -out $dir/rsa.key 2048");
 openssl("ecparam -name prime256v1 -genkey -noout -out $dir/ec.key");
 openssl("pkey -in $dir/$_.key -pubout -out $dir/$_.pub") for qw/ rsa ec /;
@@ -35,6 +36,9 @@ my %gateways = (
     hs384 => "auth jwt alg=HS384 key=$dir/secret clientid=off;",
     rs256 => "auth jwt alg=RS256 key=$dir/rsa.pub clientid=off;",
     es256 => "auth jwt alg=ES256 key=$dir/ec.pub clientid=off;",
+    rules => "auth jwt alg=HS256 key=$dir/secret; acl $dir/rules;",
+    named => "auth jwt alg=HS256 key=$dir/secret username=sub;"
+             . " acl $dir/rules;",
     many  => "auth jwt alg=RS256 key=$dir/rsa.pub clientid=off;"
              . " auth jwt alg=HS256 key=$dir/secret clientid=device"
              . ' username=user resources=may actions=how; auth anonymous;',
@@ -156,6 +160,16 @@ for my $case (
 
     is(reason($t, 'many', client_id => 'a', password => $token, %args),
        $reason, $name);
+}
+
+# a user name counts for rules only if the token has it
+
+for my $case ([ 'rules', 0x87 ], [ 'named', 0x10 ]) {
+    $c = $t->client(port => $case->[0], client_id => 'dev', username => 'dev',
+                    password => jwt($secret, \%claims));
+    is($c->publish_wait('users/dev', 'x', qos => 1)->{reason}, $case->[1],
+       "the user name, $case->[0]");
+    $c->disconnect;
 }
 
 ###############################################################################

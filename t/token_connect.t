@@ -292,13 +292,33 @@ invalid($clients[12], 3, 'RW', 'revoked on another node');
 cmp_ok(now() - $start, '<', 4, 'soon on the other');
 $other->expect_alive('another token is not concerned');
 
+# several times: not by chance sooner than they would have asked
+
+$start = now();
+
+for my $round (1 .. 5) {
+    my $one = token(act => 'RW', res => [ '#' ]);
+    my @all = map { $t->client(client_id => "r$round-$_",
+                               username => 'Token|AK|ins',
+                               password => "RW|$one") } 1 .. 8;
+
+    post($t, '/token/revoke', token => $one, accessKey => 'AK',
+         signature => sign('XXXXX', "token=$one"));
+    is(scalar(grep { ($_->recv_message(5) || {})->{topic} } @all), 8,
+       'revoked in all workers');
+    $_->close for @all;
+}
+
+cmp_ok(now() - $start, '<', MqttTest::Util::slow(1.8),
+       'without waiting for Redis to be asked');
+
 is(reason($_, 'mqtt', @auth, password => "RW|$shared"), 0x87,
    'it does not serve again') for $t, $node2;
 
 upload($other, $shared, 'RW', 1);
 invalid($other, 3, 'RW', 'nor by an upload');
 
-cmp_ok($t->total('credentials_ended'), '==', 6 + 12, 'counted');
+cmp_ok($t->total('credentials_ended'), '==', 6 + 12 + 5 * 8, 'counted');
 
 ###############################################################################
 # clients that leave while Redis is asked

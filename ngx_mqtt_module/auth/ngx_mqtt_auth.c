@@ -292,6 +292,8 @@ ngx_mqtt_anonymous_connect(ngx_mqtt_worker_t *w, ngx_mqtt_auth_entry_t *entry,
     void *state, ngx_mqtt_auth_request_t *req, ngx_mqtt_op_t *op,
     ngx_uint_t *reason)
 {
+    req->result.any_user = 1;
+
     return NGX_OK;
 }
 

@@ -28,6 +28,7 @@
 typedef struct {
     ngx_mqtt_grant_t    *grant;          /* NULL: no restriction */
     ngx_str_t            username;       /* instead of what it sent, or NULL */
+    unsigned             any_user:1;     /* what it sent is not proven */
 } ngx_mqtt_auth_result_t;
 
 

@@ -130,6 +130,8 @@ ngx_mqtt_certificate_connect(ngx_mqtt_worker_t *w,
         return NGX_DECLINED;
     }
 
+    req->result.any_user = 1;
+
     return NGX_OK;
 
 #else

@@ -355,6 +355,7 @@ ngx_mqtt_jwt_names(ngx_mqtt_jwt_conf_t *jcf, json_t *claims,
     }
 
     if (jcf->username.len == 0) {
+        req->result.any_user = 1;
         return NGX_OK;
     }
 

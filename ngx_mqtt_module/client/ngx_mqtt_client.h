@@ -216,6 +216,7 @@ struct ngx_mqtt_client_s {
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
+    unsigned                  any_user:1;    /* the user name is not proven */
 };
 
 

@@ -85,6 +85,10 @@ ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
     ngx_int_t          rc;
     ngx_mqtt_grant_t  *grant;
 
+    if (result) {
+        mc->any_user = result->any_user;
+    }
+
     if (result && result->username.len
         && ngx_mqtt_client_set_username(mc, &result->username) != NGX_OK)
     {
@@ -273,6 +277,12 @@ ngx_mqtt_client_who(ngx_mqtt_client_t *mc, ngx_mqtt_acl_who_t *who)
 {
     who->client_id = mc->node.key;
     who->username = mc->username;
+
+    /* a name that anybody may send gives no rights */
+
+    if (mc->any_user) {
+        ngx_str_null(&who->username);
+    }
 }
 
 
