@@ -206,6 +206,14 @@ for my $case (@wrong) {
     invalid($c, $code, $type, "upload: $name");
 }
 
+# a flood of them
+
+$c = $t->client(@auth, password => "R|$r", client_id => 'flood');
+$t->redis->pause;
+upload($c, $r, 'R', $_) for 1 .. 17;
+$c->expect_disconnect(0x97, 'too many uploads at a time');
+$t->redis->resume;
+
 # who has no token cannot upload one, and nobody sees what is uploaded
 
 my $spy = $t->client(signature('spy', 'AK', 'XXXXX', 'ins'));

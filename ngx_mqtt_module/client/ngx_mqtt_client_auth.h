@@ -23,6 +23,7 @@
 struct ngx_mqtt_client_auth_s {
     ngx_mqtt_grant_t     *grants;
     ngx_queue_t           uploads;       /* tokens that are looked up */
+    ngx_uint_t            nuploads;
     ngx_str_t             will_topic;    /* until the will is checked */
 };
 

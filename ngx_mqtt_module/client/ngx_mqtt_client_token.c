@@ -22,6 +22,11 @@
 #include "ngx_mqtt_client_auth.h"
 
 
+/* each asks Redis: who sends more before the answers is closed */
+
+#define NGX_MQTT_UPLOADS  16
+
+
 typedef struct {
     ngx_queue_t            queue;        /* in mc->auth->uploads */
     ngx_mqtt_client_t     *client;
@@ -162,6 +167,11 @@ ngx_mqtt_control_upload(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
         return ngx_mqtt_control_forbidden(mc, pkt);
     }
 
+    if (mc->auth->nuploads == NGX_MQTT_UPLOADS) {
+        return ngx_mqtt_client_error(mc, NGX_MQTT_QUOTA_EXCEEDED,
+                                     "client uploads too many tokens");
+    }
+
     upload = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_upload_t));
 
     if (upload == NULL) {
@@ -171,6 +181,7 @@ ngx_mqtt_control_upload(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 
     upload->client = mc;
     ngx_queue_insert_tail(&mc->auth->uploads, &upload->queue);
+    mc->auth->nuploads++;
 
     rc = ngx_mqtt_control_upload_start(mc, pkt, upload, &code);
 
@@ -299,6 +310,7 @@ ngx_mqtt_control_upload_free(ngx_mqtt_worker_t *w, ngx_mqtt_upload_t *upload)
 {
     if (upload->client) {
         ngx_queue_remove(&upload->queue);
+        upload->client->auth->nuploads--;
     }
 
     ngx_mqtt_free(w, upload, sizeof(ngx_mqtt_upload_t));

@@ -341,7 +341,13 @@ ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
         return ngx_mqtt_connect_auth_refused(mc, reason);
     }
 
-    return ngx_mqtt_connect_auth_accepted(mc, &req.result);
+    rc = ngx_mqtt_connect_auth_accepted(mc, &req.result);
+
+    /* what was not taken */
+
+    ngx_mqtt_grant_free(mc->worker, req.result.grant);
+
+    return rc;
 }
 
 
