@@ -14,7 +14,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 2 * 8;
+use Test::More tests => 2 * 9;
 
 use constant { DEVICES => 20, EACH => 100 };
 
@@ -34,22 +34,26 @@ $t->run;
 
 for my $qos (1, 2) {
     my @clients = devices($qos);
-    my ($stopped, $looked, $killed);
+    my ($stopped, $killed);
+    my $looked = 0;
 
     MqttTest::Client->publish_many(\@clients,
         count => EACH, qos => $qos, topic => "killed$qos",
         until => sub {
-            my $acked = acked(@clients);
+            return 0 if $killed;
 
             if (!$stopped) {
-                $kafka->pause if $stopped = $acked >= DEVICES * EACH / 4;
+                $kafka->pause if $stopped = acked(@clients) >= DEVICES;
 
-            } elsif (!$killed && (!$looked || now() - $looked > 0.05)) {
+            } elsif (now() - $looked > 0.05) {
                 $looked = now();
 
-                # all that they may send before an acknowledgement
+                # all that is not acknowledged waits for Kafka
 
-                if ($t->total('kafka_queue_messages') >= DEVICES * 20) {
+                my $waiting = MqttTest::Client->unanswered(\@clients);
+
+                if ($waiting == $t->total('kafka_queue_messages')) {
+                    cmp_ok($waiting, '>', 0, "QoS $qos: records wait");
                     ok($t->kill_hard, "QoS $qos: gateway killed");
                     $killed = 1;
                 }
@@ -62,7 +66,7 @@ for my $qos (1, 2) {
 
     my $acked = acked(@clients);
 
-    ok($killed, "QoS $qos: while records waited");
+    ok($killed, "QoS $qos: meanwhile");
     cmp_ok($acked, '<', DEVICES * EACH, "QoS $qos: not all acknowledged");
 
     my %there = seen($qos);

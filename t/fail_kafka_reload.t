@@ -15,7 +15,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 21;
+use Test::More tests => 23;
 
 use constant { DEVICES => 20, EACH => 200 };
 
@@ -155,24 +155,35 @@ sub devices {
 sub publish {
     my ($clients, $from, $then) = @_;
 
-    my ($paused, $looked);
+    my ($paused, $last);
+    my $looked = 0;
 
     MqttTest::Client->publish_many($clients,
         count => EACH, topic => 'reload', payload => sub { $from + $_[1] },
         until => sub {
-            my $acked = map { @{ $_->acked } } @$clients;
+            return 0 if !$then || now() - $looked < 0.05;
 
             if (!$paused) {
-                $kafka->pause if $paused = $acked >= DEVICES * EACH / 4;
+                my $acked = map { @{ $_->acked } } @$clients;
 
-            } elsif ($then && (!$looked || now() - $looked > 0.05)) {
-                $looked = now();
-
-                if ($t->total('kafka_queue_messages') >= DEVICES * 20) {
-                    $then->();
-                    undef $then;
-                }
+                $kafka->pause if $paused = $acked >= DEVICES;
+                return 0;
             }
+
+            $looked = now();
+
+            # two looks give the same: all that is not acknowledged waits
+
+            my $waiting = MqttTest::Client->unanswered($clients);
+            my $queued = $t->total('kafka_queue_messages');
+
+            if ($waiting == $queued && $queued == ($last // -1)) {
+                cmp_ok($queued, '>', 0, 'records wait');
+                $then->();
+                undef $then;
+            }
+
+            $last = $queued;
 
             return 0;
         });

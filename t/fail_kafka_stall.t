@@ -48,7 +48,7 @@ my $acked = sub { my $n = 0; $n += @{ $_->acked } for @clients; $n };
 
 my @steps = (
     sub {
-        return if $acked->() < 1000;
+        return if $acked->() < DEVICES;
 
         $kafka->pause;
         $stopped = now();

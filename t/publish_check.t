@@ -65,7 +65,7 @@ my @bad = (
     (map { [ $_->[0], 5, { props => $_->[1], %{ $_->[3] || {} } }, $_->[2],
              $_->[4] ] }
         [ 'subscription identifier', [ [ subscription_id => 1 ] ], 0x82 ],
-        [ 'topic alias 0', [ [ topic_alias => 0 ] ], 0x82 ],
+        [ 'topic alias 0', [ [ topic_alias => 0 ] ], 0x94 ],
         [ 'topic alias 11', [ [ topic_alias => 11 ] ], 0x94 ],
         [ 'topic alias 65535', [ [ topic_alias => 65535 ] ], 0x94 ],
         [ 'topic alias 1 of 0', [ [ topic_alias => 1 ] ], 0x94, {},

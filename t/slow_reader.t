@@ -15,11 +15,13 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use Socket qw/ SOL_SOCKET SO_SNDBUF /;
-use Test::More tests => 6 + 5;
+use Test::More tests => 2 * 6 + 5;
 
 ###############################################################################
 
 my $t = MqttTest->new;
+
+$t->certs;
 
 # small buffers of the sockets: what those hold is no matter of the gateway
 
@@ -28,6 +30,9 @@ my $small = 'rcvbuf=16k sndbuf=16k';
 $t->write_conf(servers => <<"END");
     server {
         listen 127.0.0.1:%%PORT_tcp%% $small;
+        listen 127.0.0.1:%%PORT_tls%% $small ssl;
+        ssl_certificate %%TESTDIR%%/server.crt;
+        ssl_certificate_key %%TESTDIR%%/server.key;
         mqtt_pass test;
         mqtt_output_buffer 32k;
         mqtt_send_timeout 60s;
@@ -44,8 +49,9 @@ $t->run;
 
 my $other = $t->client;
 
-for my $port ('tcp') {
-    my $c = $t->client(port => $port, version => 4, receive_buffer => 16384);
+for my $port ('tcp', 'tls') {
+    my $c = $t->client(port => $port, ssl => $port eq 'tls', version => 4,
+                       receive_buffer => 16384);
     setsockopt $c->socket, SOL_SOCKET, SO_SNDBUF, 16384;
 
     my $before = $t->total('packets_in');
@@ -59,7 +65,7 @@ for my $port ('tcp') {
     cmp_ok($t->total('alloc_bytes'), '<', 500_000, "$port: few bytes wait");
     ok($other->is_alive, "$port: another client is served");
 
-    # what is on its way is enough
+    # what is on its way is enough; TLS has to go on with what it began
 
     my $sent = 2 * $pings - length $c->{out};
     my $rest = 32768 + $sent % 2;

@@ -209,7 +209,7 @@ ngx_mqtt_auth_start(ngx_mqtt_worker_t *w)
 
     w->auth = auth;
 
-    ngx_mqtt_leases_init(w);
+    ngx_mqtt_terms_init(w);
     ngx_mqtt_revoke_init(w);
 
     for (i = 0; i < auth->nentries; i++) {
@@ -242,7 +242,7 @@ ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w)
     }
 
     ngx_mqtt_revoke_stop(w);
-    ngx_mqtt_leases_stop(w);
+    ngx_mqtt_terms_stop(w);
 
     w->auth = NULL;
 }

@@ -16,7 +16,7 @@
 
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_jwt.h"
-#include "ngx_mqtt_lease.h"
+#include "ngx_mqtt_term.h"
 #include "ngx_mqtt_signature.h"
 #include "ngx_mqtt_token.h"
 
@@ -74,7 +74,7 @@ typedef struct {
     ngx_rbtree_node_t          sentinel;
     ngx_mqtt_hash_t            tokens;      /* by the id of the token */
     ngx_event_t                timer;
-} ngx_mqtt_leases_t;
+} ngx_mqtt_terms_t;
 
 
 /* what is known of the revoked tokens in Redis */
@@ -94,7 +94,7 @@ struct ngx_mqtt_auth_s {
     ngx_mqtt_auth_entry_t     *entries;
     void                     **states;
 
-    ngx_mqtt_leases_t          leases;
+    ngx_mqtt_terms_t          terms;
     ngx_mqtt_revokes_t         revokes;
 };
 
@@ -189,15 +189,15 @@ ngx_int_t ngx_mqtt_ask_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_op_t *op, ngx_uint_t *reason);
 
 
-/* ngx_mqtt_lease.c, ngx_mqtt_revoke.c */
+/* ngx_mqtt_term.c, ngx_mqtt_revoke.c */
 
-void ngx_mqtt_leases_init(ngx_mqtt_worker_t *w);
-void ngx_mqtt_leases_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_terms_init(ngx_mqtt_worker_t *w);
+void ngx_mqtt_terms_stop(ngx_mqtt_worker_t *w);
 void ngx_mqtt_revoke_init(ngx_mqtt_worker_t *w);
 void ngx_mqtt_revoke_stop(ngx_mqtt_worker_t *w);
 
 /* the clients of this worker that have this token are told */
-void ngx_mqtt_lease_revoke(ngx_mqtt_worker_t *w, ngx_str_t *id);
+void ngx_mqtt_term_revoke(ngx_mqtt_worker_t *w, ngx_str_t *id);
 
 /* there is a client with a token: Redis is asked for revocations */
 void ngx_mqtt_revoke_poll(ngx_mqtt_worker_t *w);

@@ -416,9 +416,9 @@ ngx_mqtt_jwt_permissions(ngx_mqtt_worker_t *w, ngx_mqtt_jwt_conf_t *jcf,
                                                                  "exp")),
                                (double) NGX_MQTT_JWT_FOREVER);
 
-    grant->lease = ngx_mqtt_lease_create(w, expires, NULL, 0);
+    grant->term = ngx_mqtt_term_create(w, expires, NULL, 0);
 
-    if (grant->lease == NULL) {
+    if (grant->term == NULL) {
         ngx_mqtt_grant_free(w, grant);
         return NGX_ERROR;
     }

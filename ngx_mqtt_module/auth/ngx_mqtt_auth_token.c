@@ -190,11 +190,11 @@ ngx_mqtt_token_grant(ngx_mqtt_worker_t *w, ngx_str_t *text, ngx_uint_t type,
         grant = ngx_mqtt_jwt_grant(w, json_object_get(claims, "res"), type);
 
         if (grant) {
-            grant->lease = ngx_mqtt_lease_create(w, info.expires, info.id,
+            grant->term = ngx_mqtt_term_create(w, info.expires, info.id,
                                                  type);
         }
 
-        if (grant == NULL || grant->lease == NULL) {
+        if (grant == NULL || grant->term == NULL) {
             ngx_mqtt_grant_free(w, grant);
             grant = NULL;
 
@@ -257,7 +257,7 @@ ngx_mqtt_tokens_lookup(ngx_mqtt_worker_t *w, ngx_mqtt_grant_t *grants,
     lookup->n = 0;
 
     for (grant = grants; grant; grant = grant->next) {
-        ids[lookup->n].data = grant->lease->id;
+        ids[lookup->n].data = grant->term->id;
         ids[lookup->n].len = NGX_MQTT_TOKEN_ID;
         lookup->n++;
     }

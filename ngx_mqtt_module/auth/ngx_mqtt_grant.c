@@ -12,7 +12,7 @@
 
 
 #include "ngx_mqtt_grant.h"
-#include "ngx_mqtt_lease.h"
+#include "ngx_mqtt_term.h"
 
 
 const char *
@@ -119,7 +119,7 @@ ngx_mqtt_grant_create(ngx_mqtt_worker_t *w, ngx_mqtt_grant_rule_t *rules,
     }
 
     grant->next = NULL;
-    grant->lease = NULL;
+    grant->term = NULL;
     grant->nrules = nrules;
     grant->rules = (ngx_mqtt_grant_rule_t *) &grant[1];
     grant->size = size;
@@ -147,8 +147,8 @@ ngx_mqtt_grant_free(ngx_mqtt_worker_t *w, ngx_mqtt_grant_t *grant)
     for ( /* void */ ; grant; grant = next) {
         next = grant->next;
 
-        if (grant->lease) {
-            ngx_mqtt_lease_free(w, grant->lease);
+        if (grant->term) {
+            ngx_mqtt_term_free(w, grant->term);
         }
 
         if (grant->size) {

@@ -29,7 +29,7 @@
 
 
 typedef struct ngx_mqtt_grant_s  ngx_mqtt_grant_t;
-typedef struct ngx_mqtt_lease_s  ngx_mqtt_lease_t;
+typedef struct ngx_mqtt_term_s  ngx_mqtt_term_t;
 
 
 typedef struct {
@@ -42,7 +42,7 @@ struct ngx_mqtt_grant_s {
     ngx_mqtt_grant_t         *next;        /* of the same client */
     ngx_uint_t                nrules;
     ngx_mqtt_grant_rule_t    *rules;
-    ngx_mqtt_lease_t         *lease;       /* NULL: does not end */
+    ngx_mqtt_term_t         *term;       /* NULL: does not end */
     size_t                    size;        /* of the block; 0: shared */
     unsigned                  all:1;       /* no rules: everything */
 };

@@ -265,7 +265,7 @@ ngx_mqtt_revoke_tell(ngx_mqtt_worker_t *w, ngx_str_t *id)
     }
 
     if (w->auth) {
-        ngx_mqtt_lease_revoke(w, id);
+        ngx_mqtt_term_revoke(w, id);
     }
 }
 
@@ -280,7 +280,7 @@ ngx_mqtt_revoke_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     }
 
     if (w->auth) {
-        ngx_mqtt_lease_revoke(w, body);
+        ngx_mqtt_term_revoke(w, body);
     }
 }
 
@@ -310,7 +310,7 @@ ngx_mqtt_revoke_timer(ngx_event_t *ev)
     w = ngx_mqtt_event_worker(ev);
     revokes = &w->auth->revokes;
 
-    if (w->auth->leases.tokens.count == 0) {
+    if (w->auth->terms.tokens.count == 0) {
         return;
     }
 
@@ -383,7 +383,7 @@ ngx_mqtt_revoke_page(ngx_mqtt_worker_t *w, ngx_mqtt_redis_reply_t *reply)
     for (i = 0; i + 1 < reply->nelts; i += 2) {
 
         if (reply->elts[i]->str.len == NGX_MQTT_TOKEN_ID) {
-            ngx_mqtt_lease_revoke(w, &reply->elts[i]->str);
+            ngx_mqtt_term_revoke(w, &reply->elts[i]->str);
         }
 
         score = &reply->elts[i + 1]->str;

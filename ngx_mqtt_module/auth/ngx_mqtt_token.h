@@ -15,7 +15,7 @@
 
 
 #include "ngx_mqtt_auth.h"
-#include "ngx_mqtt_lease.h"
+#include "ngx_mqtt_term.h"
 
 
 #define NGX_MQTT_TOKEN_RESOURCES       100

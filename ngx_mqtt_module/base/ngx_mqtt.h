@@ -44,7 +44,10 @@ typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
 typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
 typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
+typedef struct ngx_mqtt_shared_s       ngx_mqtt_shared_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
+typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
+typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -75,6 +78,9 @@ struct ngx_mqtt_gateway_s {
     ngx_uint_t                 refused_publish;
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
+    ngx_msec_t                 lease_timeout;
+    ngx_int_t                  offline_messages;   /* of a filter's log */
+    ngx_msec_t                 offline_retention;
 
     u_char                    *file_name;
     ngx_uint_t                 line;
@@ -105,9 +111,19 @@ typedef struct {
  * unless its session is of a later epoch; disconnect() closes one client for
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
- * the worker exits; deliver() gives a subscriber its one copy of a message,
- * with the identifiers of the subscriptions that matched.
+ * the worker exits; fence() closes all clients, as their sessions were taken
+ * over; deliver() gives a subscriber its one copy of a message; subscriber()
+ * finds the connected client of this id, or NULL.
+ *
+ * deliver_shared() gives it one that is for a single member of a shared
+ * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
+ * ngx_mqtt_route.h; room() tells before what it would do with it.
  */
+
+#define NGX_MQTT_ROOM_NONE             0        /* drop it, or close */
+#define NGX_MQTT_ROOM_QUEUE            1        /* let it wait */
+#define NGX_MQTT_ROOM_SEND             2        /* send it at once */
+
 
 typedef struct {
     void                     (*takeover)(ngx_mqtt_worker_t *w,
@@ -118,10 +134,19 @@ typedef struct {
                                            ngx_uint_t force);
     void                     (*resume)(ngx_mqtt_worker_t *w);
     void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*fence)(ngx_mqtt_worker_t *w);
     void                     (*deliver)(ngx_mqtt_subscriber_t *subscriber,
-                                        ngx_mqtt_msg_t *m, ngx_uint_t qos,
-                                        ngx_uint_t retain, uint32_t *ids,
-                                        ngx_uint_t nids);
+                                        ngx_mqtt_msg_t *m,
+                                        ngx_mqtt_copy_t *copy);
+    ngx_mqtt_subscriber_t   *(*subscriber)(ngx_mqtt_worker_t *w,
+                                           ngx_str_t *client_id);
+    ngx_uint_t               (*room)(ngx_mqtt_subscriber_t *subscriber,
+                                     ngx_uint_t qos);
+    void                     (*deliver_shared)(
+                                        ngx_mqtt_subscriber_t *subscriber,
+                                        ngx_mqtt_msg_t *m,
+                                        ngx_mqtt_copy_t *copy,
+                                        ngx_mqtt_shared_t *sd);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;
@@ -150,6 +175,7 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_route_t          *route;
     ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
+    ngx_mqtt_logs_t           *logs;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;
@@ -160,12 +186,17 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
     ngx_queue_t                paused;         /* not read: Kafka is full */
+    ngx_queue_t                wills;          /* not published: the same */
+    ngx_queue_t                unsaved;        /* sessions, write-behind */
+    ngx_queue_t                saving;         /* sessions, in this turn */
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
     ngx_event_t                drain_event;
+    ngx_event_t                watch_event;
+    ngx_event_t                save_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
@@ -173,12 +204,15 @@ struct ngx_mqtt_worker_s {
     u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
     u_char                    *write_buffer;   /* NGX_MQTT_WRITE_BUFFER */
 
+    uint64_t                  *watched;        /* generations by slot */
+
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;
     unsigned                   drain_forced:1; /* worker_shutdown_timeout */
+    unsigned                   stopping:1;     /* the engines are stopped */
 };
 
 

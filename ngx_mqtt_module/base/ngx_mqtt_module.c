@@ -162,7 +162,7 @@ ngx_mqtt_module_init_conf(ngx_cycle_t *cycle, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        error = ref[i].check(gw);
+        error = ref[i].check ? ref[i].check(gw) : NULL;
 
         if (error) {
             ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,

@@ -62,6 +62,9 @@ ngx_mqtt_worker_create(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
     ngx_queue_init(&w->dirty);
     ngx_queue_init(&w->closing);
     ngx_queue_init(&w->paused);
+    ngx_queue_init(&w->wills);
+    ngx_queue_init(&w->unsaved);
+    ngx_queue_init(&w->saving);
     ngx_queue_init(&w->ops_completed);
 
     ngx_mqtt_worker_init_event(w, &w->flush_event, hooks->flush);
@@ -88,7 +91,7 @@ ngx_mqtt_worker_destroy(ngx_mqtt_worker_t *w)
 {
     ngx_event_t  *events[] = {
         &w->flush_event, &w->close_event, &w->op_event, &w->resume_event,
-        &w->drain_event
+        &w->drain_event, &w->watch_event, &w->save_event
     };
 
     ngx_uint_t  i;

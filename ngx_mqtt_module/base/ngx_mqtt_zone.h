@@ -21,7 +21,7 @@
 #define _NGX_MQTT_ZONE_H_INCLUDED_
 
 
-#define NGX_MQTT_ZONE_LAYOUT           2
+#define NGX_MQTT_ZONE_LAYOUT           3
 #define NGX_MQTT_ZONE_SLOTS            256
 
 
@@ -34,6 +34,8 @@
 #define NGX_MQTT_COUNTERS(X)                                                  \
     X(connections, GAUGE, "open connections, also before CONNECT")            \
     X(clients, GAUGE, "clients whose CONNECT was accepted")                   \
+    X(websockets, GAUGE, "open connections of MQTT over WebSocket")           \
+    X(websockets_refused, COUNTER, "WebSocket handshakes refused")            \
     X(clients_paused, GAUGE, "clients not read: Kafka or Redis is full")      \
     X(connects, COUNTER, "CONNECT packets accepted")                          \
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \
@@ -50,6 +52,10 @@
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \
     X(takeovers, COUNTER, "sessions taken over by a second CONNECT")          \
+    X(sessions_expired, COUNTER, "sessions whose expiry interval passed")     \
+    X(sessions_taken_over, COUNTER, "sessions of dead workers released")      \
+    X(wills_published, COUNTER, "will messages published")                    \
+    X(wills_waiting, GAUGE, "wills that wait for Kafka, Redis or a worker")   \
     X(protocol_errors, COUNTER, "connections closed for a bad packet")        \
     X(packets_in, COUNTER, "MQTT packets received")                           \
     X(packets_out, COUNTER, "MQTT packets sent")                              \
@@ -67,6 +73,8 @@
     X(retained_stored, COUNTER, "retained messages stored in Redis")          \
     X(retained_removed, COUNTER, "retained messages removed by clients")      \
     X(retained_sent, COUNTER, "retained messages sent to new subscribers")    \
+    X(messages_logged, COUNTER, "messages stored for persistent sessions")    \
+    X(messages_discarded, COUNTER, "stored messages that were never read")    \
     X(messages_dropped, COUNTER, "QoS 0 messages dropped at a bound")         \
     X(messages_refused, COUNTER, "publishes refused for good")                \
     X(messages_unmapped, COUNTER, "publishes that no Kafka topic takes")      \
@@ -129,6 +137,8 @@ typedef struct {
     uint64_t              seed;         /* random, of hashes in the zone */
     void                 *directory;    /* of route/; zeros at first */
     size_t                directory_size;
+    uint64_t              log_index;    /* incarnation of the index of logs */
+    uint64_t              log_version;  /* that a worker has to know */
     ngx_uint_t            nslots;       /* slots ever used */
     ngx_atomic_t          retired[NGX_MQTT_STATS];
     ngx_mqtt_zone_slot_t  slots[NGX_MQTT_ZONE_SLOTS];

@@ -179,7 +179,7 @@ ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
 void
 ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler)
 {
-    bus->on_lost = handler;
+    bus->on_lost[bus->non_lost++] = handler;
 }
 
 
@@ -467,6 +467,7 @@ ngx_mqtt_bus_close(ngx_mqtt_bus_peer_t *peer)
 static void
 ngx_mqtt_bus_lost_handler(ngx_event_t *ev)
 {
+    ngx_uint_t            i;
     ngx_queue_t          *q;
     ngx_mqtt_bus_t       *bus;
     ngx_mqtt_peer_t       id;
@@ -483,8 +484,8 @@ ngx_mqtt_bus_lost_handler(ngx_event_t *ev)
         id = peer->id;
         ngx_mqtt_bus_free(peer);
 
-        if (bus->on_lost) {
-            bus->on_lost(bus->worker, &id);
+        for (i = 0; i < bus->non_lost; i++) {
+            bus->on_lost[i](bus->worker, &id);
         }
     }
 }

@@ -30,10 +30,14 @@
 #define NGX_MQTT_FRAME_TAKEOVER        1    /* session/: close this client */
 #define NGX_MQTT_FRAME_TAKEN           2    /* session/: it is closed */
 #define NGX_MQTT_FRAME_PUBLISH         3    /* route/: a message */
+#define NGX_MQTT_FRAME_SHARE           4    /* route/: one for a member */
+#define NGX_MQTT_FRAME_SHARE_DONE      5    /* route/: its end */
+#define NGX_MQTT_FRAME_SHARE_REST      6    /* route/: for unknown groups */
 #define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
 
 #define NGX_MQTT_FRAME_TYPES           16
 
+#define NGX_MQTT_BUS_LOST              4
 #define NGX_MQTT_FRAME_MAX             (64 * 1024 * 1024)
 #define NGX_MQTT_BUS_QUEUE             (16 * 1024 * 1024)
 
@@ -62,6 +66,8 @@ void ngx_mqtt_bus_stop(ngx_mqtt_worker_t *w);
 
 void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
     ngx_mqtt_bus_frame_pt handler);
+
+/* as many as NGX_MQTT_BUS_LOST handlers, in their order */
 void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus,
     ngx_mqtt_bus_lost_pt handler);
 

@@ -116,7 +116,8 @@ struct ngx_mqtt_bus_s {
     ngx_event_t                retry_event;
     ngx_event_t                accept_event;
 
-    ngx_mqtt_bus_lost_pt       on_lost;
+    ngx_mqtt_bus_lost_pt       on_lost[NGX_MQTT_BUS_LOST];
+    ngx_uint_t                 non_lost;
     void                     (*on_drained)(ngx_mqtt_worker_t *w);
     ngx_mqtt_bus_frame_pt      on_frame[NGX_MQTT_FRAME_TYPES];
 

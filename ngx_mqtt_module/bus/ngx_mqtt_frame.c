@@ -69,7 +69,12 @@ ngx_mqtt_frame_push(ngx_mqtt_worker_t *w, ngx_mqtt_frame_queue_t *fq,
     *p++ = (u_char) type;
 
     for (i = 0; i < nparts; i++) {
-        p = ngx_cpymem(p, parts[i].data, parts[i].len);
+
+        /* an empty one may be NULL */
+
+        if (parts[i].len) {
+            p = ngx_cpymem(p, parts[i].data, parts[i].len);
+        }
     }
 
     return NGX_OK;

@@ -14,13 +14,12 @@
  * peer, so that a reset does not eat the packet (P38); ngx_mqtt_client_free()
  * hands the connection back to nginx.
  *
- * Called from: stream/ (create, events), everywhere (close).
+ * Called from: stream/ and http/ (create, events), everywhere (close).
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_client_auth.h"
-#include "ngx_mqtt_session.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -28,6 +27,8 @@
 
 static void ngx_mqtt_client_timeout(ngx_mqtt_client_t *mc, ngx_event_t *ev);
 static void ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc);
+static ngx_int_t ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc,
+    ngx_uint_t reason, ngx_str_t *text);
 static void ngx_mqtt_client_leave(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_close_handler(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_client_linger(ngx_mqtt_client_t *mc);
@@ -39,6 +40,8 @@ static void ngx_mqtt_client_takeover(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id, uint64_t epoch);
 static ngx_int_t ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q,
     ngx_uint_t force);
+static ngx_mqtt_subscriber_t *ngx_mqtt_client_subscriber(
+    ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 static void ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w);
 
@@ -48,7 +51,11 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
+    ngx_mqtt_client_subscriber,
+    ngx_mqtt_client_share_room,
+    ngx_mqtt_client_deliver_shared,
     ngx_mqtt_client_flush_handler,
     ngx_mqtt_client_close_handler
 };
@@ -88,6 +95,7 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
     ngx_buf_t *preread)
 {
     size_t             len;
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = mc->connection;
@@ -117,6 +125,16 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
         }
 
         preread->pos = preread->last;
+
+        if (mc->ws) {
+            rc = ngx_mqtt_client_ws_unwrap(mc, ngx_mqtt_msg_data(mc->in.block),
+                                           len);
+            if (rc == NGX_ERROR) {
+                return;
+            }
+
+            mc->in.last = rc;
+        }
     }
 
     /* the first edge may be consumed already, P32 */
@@ -227,7 +245,7 @@ ngx_mqtt_client_check_keep_alive(ngx_mqtt_client_t *mc)
 
     limit = (ngx_msec_t) mc->keep_alive * 1500;
 
-    if (mc->paused || mc->flow_blocked || mc->draining
+    if (mc->paused || mc->flow_blocked || mc->draining || mc->subscribing
         || ngx_mqtt_client_out_full(mc))
     {
 
@@ -297,6 +315,24 @@ ngx_mqtt_client_pause(ngx_mqtt_client_t *mc)
 }
 
 
+static ngx_mqtt_subscriber_t *
+ngx_mqtt_client_subscriber(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
+{
+    ngx_mqtt_client_t     *mc;
+    ngx_mqtt_hash_node_t  *node;
+
+    node = ngx_mqtt_hash_find(&w->clients, client_id);
+
+    if (node == NULL) {
+        return NULL;
+    }
+
+    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
+
+    return &mc->subscriber;
+}
+
+
 static void
 ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 {
@@ -313,6 +349,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -337,32 +375,54 @@ ngx_int_t
 ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...)
 {
-    u_char    buf[NGX_MAX_ERROR_STR], *p;
-    va_list   args;
+    u_char      buf[NGX_MAX_ERROR_STR];
+    va_list     args;
+    ngx_str_t   text;
 
     if (mc->closing) {
         return NGX_ERROR;
     }
 
     va_start(args, fmt);
-    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    text.len = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args) - buf;
+    text.data = buf;
     va_end(args);
 
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                  "%*s, reason code: 0x%02xi",
-                  (size_t) (p - buf), buf, reason);
+                  "%V, reason code: 0x%02xi", &text, reason);
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_protocol_errors);
 
-    return ngx_mqtt_client_close(mc, reason);
+    return ngx_mqtt_client_close_because(mc, reason, &text);
 }
 
 
 ngx_int_t
 ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 {
+    return ngx_mqtt_client_close_because(mc, reason, NULL);
+}
+
+
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
+static ngx_int_t
+ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
+    ngx_str_t *text)
+{
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
@@ -373,9 +433,13 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
     if (mc->state == NGX_MQTT_CLIENT_CONNECTED
         && mc->version == NGX_MQTT_V5
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
-        && !mc->disconnected)
+        && !mc->disconnected && !mc->gone)
     {
-        ngx_mqtt_client_send_ack(mc, NGX_MQTT_DISCONNECT, 0, reason);
+        ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
+    }
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_close(mc, reason);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);
@@ -423,7 +487,12 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         mc->claiming = 0;
     }
 
+    /* what is saved depends on what is not acknowledged yet */
+
+    ngx_mqtt_client_session_leave(mc);
+
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
+    ngx_mqtt_client_share_leave(mc);
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
@@ -431,8 +500,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -608,6 +676,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
         ngx_mqtt_msg_unref(mc->in.block);
     }
 
+    if (mc->ws) {
+        ngx_mqtt_client_ws_free(mc);
+        mc->ws = NULL;
+    }
+
     ngx_queue_remove(&mc->queue);
     ngx_mqtt_count_sub(w, NGX_MQTT_STAT_connections, 1);
 
@@ -616,6 +689,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
+
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
 
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
@@ -744,8 +822,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -760,7 +837,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

@@ -27,6 +27,8 @@
 #include "ngx_mqtt.h"
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_gateway.h"
+#include "ngx_mqtt_route.h"
+#include "ngx_mqtt_ws.h"
 
 
 /* directives of a listener */
@@ -53,6 +55,9 @@ typedef struct {
     ngx_int_t             max_topic_levels;     /* 0: any number */
     time_t                max_keepalive;        /* 0: as the client asks */
     time_t                max_session_expiry;
+    ngx_flag_t            websocket;            /* of stream only, as is */
+    ngx_str_t             websocket_path;       /* the path */
+    ngx_array_t          *websocket_origins;    /* ngx_str_t; NULL: any */
 } ngx_mqtt_client_conf_t;
 
 
@@ -78,23 +83,36 @@ struct ngx_mqtt_out_s {
 };
 
 
-/* a QoS 1 or 2 message on its way to the client, 4.3 */
+/*
+ * A QoS 1 or 2 message on its way to the client, 4.3.  Where it stands in the
+ * logs of a persistent session, and the subscription identifiers, are behind
+ * the struct.
+ */
 
 typedef struct {
     ngx_queue_t           queue;       /* in window->sent or ->waiting */
     ngx_mqtt_msg_t       *msg;         /* NULL after PUBREC */
+    uint64_t              save;        /* that it has to wait for, or 0 */
+    uint32_t              nids;
+    uint16_t              nrefs;
+    uint16_t              size;        /* of refs, as allocated */
     uint16_t              packet_id;   /* 0: not sent yet */
     uint8_t               qos;
     uint8_t               retain;
-    uint32_t              nids;
-    uint32_t              ids[];       /* subscription identifiers */
+    uint8_t               dup;
+    ngx_mqtt_shared_t    *sd;          /* of a shared subscription: what the
+                                          route wants back, or NULL */
+    ngx_mqtt_log_ref_t    refs[];
 } ngx_mqtt_outbound_t;
+
+#define ngx_mqtt_outbound_ids(ob)  ((uint32_t *) &(ob)->refs[(ob)->size])
 
 
 typedef struct {
     ngx_queue_t           sent;        /* not acknowledged, in order */
     ngx_queue_t           waiting;     /* for room in the window, in order */
     ngx_uint_t            nsent;
+    ngx_uint_t            nheld;       /* of them, until they are saved */
     ngx_uint_t            nwaiting;
     size_t                waiting_size;
     uint16_t              last_id;
@@ -142,6 +160,11 @@ typedef struct {
 } ngx_mqtt_client_rate_t;
 
 
+/* what outlives the connection, ngx_mqtt_client_session.h */
+
+typedef struct ngx_mqtt_client_session_s  ngx_mqtt_client_session_t;
+
+
 /* what only few clients need */
 
 typedef struct {
@@ -153,6 +176,20 @@ typedef struct {
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
     ngx_mqtt_client_rate_t  rate;      /* of mqtt_publish_rate */
 } ngx_mqtt_client_extra_t;
+
+
+/* a client of WebSocket, ngx_mqtt_client_ws.c */
+
+typedef struct {
+    ngx_mqtt_ws_reader_t  reader;
+    ngx_mqtt_out_t       *frame;       /* has room for a head in front; NULL:
+                                          a new frame is to be started */
+    uint16_t              code;        /* for our Close frame */
+    unsigned              open:1;      /* the handshake is done */
+    unsigned              received:1;  /* a Close frame, or an error */
+    unsigned              failed:1;    /* it was an error */
+    unsigned              closed:1;    /* our Close frame is queued */
+} ngx_mqtt_client_ws_t;
 
 
 struct ngx_mqtt_client_s {
@@ -178,6 +215,9 @@ struct ngx_mqtt_client_s {
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
     ngx_mqtt_client_auth_t   *auth;          /* NULL: nothing of its own */
+    ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
+    ngx_mqtt_msg_t           *will;          /* NULL: none */
+    ngx_mqtt_client_ws_t     *ws;            /* NULL: no WebSocket */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;
@@ -186,6 +226,7 @@ struct ngx_mqtt_client_s {
     uint64_t                  bytes_in;
 
     uint32_t                  session_expiry;
+    uint32_t                  will_delay;    /* seconds */
     uint32_t                  max_packet_out;
     uint32_t                  messages_in;
     uint32_t                  messages_out;
@@ -206,6 +247,8 @@ struct ngx_mqtt_client_s {
     unsigned                  hashed:1;      /* in w->clients */
     unsigned                  claiming:1;    /* in w->claiming */
     unsigned                  claimed:1;     /* mc->epoch is ours */
+    unsigned                  lasting:1;     /* more than the claim in Redis */
+    unsigned                  present:1;     /* the session was */
     unsigned                  dirty:1;
     unsigned                  closing:1;
     unsigned                  paused:1;
@@ -217,6 +260,7 @@ struct ngx_mqtt_client_s {
     unsigned                  counted:1;
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
     unsigned                  any_user:1;    /* the user name is not proven */
+    unsigned                  subscribing:1;     /* Redis has to know first */
 };
 
 
@@ -245,7 +289,10 @@ void ngx_mqtt_client_event(ngx_mqtt_client_t *mc, ngx_event_t *ev);
  */
 ngx_int_t ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
 
-/* the same with one INFO line, and counted as a protocol error */
+/*
+ * The same with one INFO line, and counted as a protocol error.  The line is
+ * also the reason string: it must not contain what a client has sent.
+ */
 ngx_int_t ngx_mqtt_client_error(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     const char *fmt, ...);
 
@@ -272,6 +319,21 @@ void ngx_mqtt_client_resume(ngx_mqtt_client_t *mc);
 ngx_int_t ngx_mqtt_client_keep(ngx_mqtt_client_t *mc, u_char *p, size_t len);
 
 
+/* ngx_mqtt_client_reason.c */
+
+/*
+ * Adds "text" (NULL: none) to the properties of a packet that is "len" bytes
+ * long without it, if the client wants it and has room for it.  The text has
+ * to live until the packet is written.
+ */
+void ngx_mqtt_client_reason_string(ngx_mqtt_client_t *mc,
+    ngx_mqtt_props_t *props, size_t len, ngx_str_t *text);
+
+/* ngx_mqtt_client_send_ack() with a reason string; also for DISCONNECT */
+void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    uint16_t packet_id, ngx_uint_t code, ngx_str_t *text);
+
+
 /* ngx_mqtt_client_write.c */
 
 /*
@@ -280,6 +342,9 @@ ngx_int_t ngx_mqtt_client_keep(ngx_mqtt_client_t *mc, u_char *p, size_t len);
  * and the client is closing.
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
+
+/* the same for bytes that are not MQTT: never part of a WebSocket frame */
+u_char *ngx_mqtt_client_raw(ngx_mqtt_client_t *mc, size_t len);
 
 /* the payload of m behind it, not copied */
 ngx_int_t ngx_mqtt_client_append(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m);
@@ -291,6 +356,72 @@ void ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc);
 /* PUBACK ... PUBCOMP, DISCONNECT: one packet with a reason code */
 void ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
+
+
+/* ngx_mqtt_client_ws.c; but for the first three only where mc->ws is there */
+
+#define NGX_MQTT_CLIENT_WS_ACCEPT_LEN  ngx_base64_encoded_length(20)
+
+/* the value of Sec-WebSocket-Accept */
+void ngx_mqtt_client_ws_accept_key(u_char *dst, ngx_str_t *key);
+
+ngx_uint_t ngx_mqtt_client_ws_origin_allowed(ngx_mqtt_client_conf_t *conf,
+    ngx_mqtt_ws_request_t *req);
+
+/* the handshake is done, frames follow; NGX_ERROR: out of memory */
+ngx_int_t ngx_mqtt_client_ws_open(ngx_mqtt_client_t *mc);
+
+/*
+ * The first bytes are those of HTTP; more of them are in mc->in.  NGX_OK, or
+ * NGX_ERROR: closing.
+ */
+ngx_int_t ngx_mqtt_client_ws_detected(ngx_mqtt_client_t *mc, u_char *p,
+    u_char *end);
+ngx_int_t ngx_mqtt_client_ws_request(ngx_mqtt_client_t *mc);
+
+/* turns what was received into MQTT: its length, or NGX_ERROR: closing */
+ngx_int_t ngx_mqtt_client_ws_unwrap(ngx_mqtt_client_t *mc, u_char *p,
+    size_t len);
+
+/* mc->ws->received: everything in front of it is handled */
+void ngx_mqtt_client_ws_end(ngx_mqtt_client_t *mc);
+
+/* what is queued is a frame from now on */
+void ngx_mqtt_client_ws_seal(ngx_mqtt_client_t *mc);
+
+/* our Close frame, if there was none yet; the reason is one of MQTT */
+void ngx_mqtt_client_ws_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
+
+void ngx_mqtt_client_ws_free(ngx_mqtt_client_t *mc);
+
+#define ngx_mqtt_client_ws_is_handshake(mc)                                   \
+    ((mc)->ws && !(mc)->ws->open)
+
+
+/* ngx_mqtt_client_info.c */
+
+/* $mqtt_*: strings first */
+
+typedef enum {
+    NGX_MQTT_VAR_CLIENT_ID = 0,
+    NGX_MQTT_VAR_USERNAME,
+    NGX_MQTT_VAR_PROTOCOL,
+    NGX_MQTT_VAR_SESSION,
+    NGX_MQTT_VAR_KEEPALIVE,
+    NGX_MQTT_VAR_MESSAGES_IN,
+    NGX_MQTT_VAR_MESSAGES_OUT,
+    NGX_MQTT_VAR_BYTES_IN,
+    NGX_MQTT_VAR_BYTES_OUT,
+    NGX_MQTT_VAR_REASON
+} ngx_mqtt_variable_e;
+
+/* mc is NULL where there is no client (yet) */
+ngx_int_t ngx_mqtt_client_variable(ngx_mqtt_client_t *mc,
+    ngx_variable_value_t *v, ngx_uint_t which);
+
+/* appends gateway and client id; returns the end of it */
+u_char *ngx_mqtt_client_log_error(ngx_mqtt_client_t *mc, u_char *buf,
+    size_t len);
 
 
 /* the handlers of packets: NGX_OK, NGX_BUSY (paused, the packet comes
@@ -311,6 +442,9 @@ ngx_int_t ngx_mqtt_handle_disconnect(ngx_mqtt_client_t *mc,
 ngx_int_t ngx_mqtt_handle_auth(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     u_char *p);
 
+/* Redis knows the subscriptions: CONNACK of a resumed session */
+void ngx_mqtt_connect_restored(ngx_mqtt_client_t *mc, ngx_int_t rc);
+
 /* refuses a CONNECT: CONNACK in the shape of the version, then close */
 ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
     ngx_uint_t reason);
@@ -319,22 +453,97 @@ ngx_int_t ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
 void ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
     ngx_uint_t reason);
 
+/* acks->guard of a persistent session */
+ngx_int_t ngx_mqtt_publish_guard(void *data, ngx_mqtt_ack_slot_t *slot,
+    ngx_uint_t reason);
+
+/* SUBACK or UNSUBACK; changes the codes */
+ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    ngx_mqtt_suback_t *ack);
+
 
 /* ngx_mqtt_client_deliver.c */
 
 /* hooks->deliver */
 void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
-    ngx_mqtt_msg_t *m, ngx_uint_t qos, ngx_uint_t retain, uint32_t *ids,
-    ngx_uint_t nids);
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy);
+
+#define ngx_mqtt_subscriber_client(s)                                         \
+    ((ngx_mqtt_client_t *) ((u_char *) (s)                                    \
+                            - offsetof(ngx_mqtt_client_t, subscriber)))
 
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
 
+/* an acknowledgement, a written save or an empty output made room */
+void ngx_mqtt_client_made_room(ngx_mqtt_client_t *mc);
+
 /* 1 when a message would be sent at once, and QoS 0 not be dropped */
 ngx_uint_t ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos);
 
+/* room in the window for so many */
+ngx_uint_t ngx_mqtt_window_room(ngx_mqtt_client_t *mc);
+
+/* with a packet id that is in use already, or 0; NULL: out of memory */
+ngx_mqtt_outbound_t *ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc,
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, uint16_t packet_id);
+
+/* of a session that is resumed: behind what was sent, or waits */
+void ngx_mqtt_window_restore(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+
+/* what was held until session->saved goes out, and what has room behind it */
+void ngx_mqtt_window_release(ngx_mqtt_client_t *mc);
+
+/* the connection is resumed: PUBREL and PUBLISH again, 4.4 */
+void ngx_mqtt_window_resend(ngx_mqtt_client_t *mc);
+
 void ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc);
+
+/* the pieces of it: QoS 0; QoS 1 and 2, for which the client has room */
+void ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
+    ngx_mqtt_copy_t *copy);
+void ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
+
+
+/* ngx_mqtt_client_share.c */
+
+/* hooks->room, hooks->deliver_shared */
+ngx_uint_t ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber,
+    ngx_uint_t qos);
+void ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
+    ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, ngx_mqtt_shared_t *sd);
+
+/* only while mc->subscriber.stalled: there may be room again */
+void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
+
+/* "ob", which is shared, needs no other member anymore; if it does, "ob" may
+   be any */
+void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
+void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
+
+/* only of a persistent session, before it is saved for the last time */
+void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
+
+/* the client is no member anymore: of any group, of this one */
+void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,
+    ngx_str_t *filter, ngx_str_t *share);
+
+
+/* ngx_mqtt_client_will.c */
+
+/* NGX_ERROR: the client was refused; store() follows the client id */
+ngx_int_t ngx_mqtt_client_will_check(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+ngx_int_t ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+
+/* the session, with what becomes of the will */
+void ngx_mqtt_client_release(ngx_mqtt_client_t *mc);
+
+void ngx_mqtt_client_fence(ngx_mqtt_worker_t *w);
 
 
 /* ngx_mqtt_client_retain.c */

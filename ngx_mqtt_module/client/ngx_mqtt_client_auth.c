@@ -26,7 +26,6 @@ static ngx_mqtt_client_auth_t *ngx_mqtt_client_get_auth(
 static ngx_int_t ngx_mqtt_client_set_username(ngx_mqtt_client_t *mc,
     ngx_str_t *username);
 static ngx_int_t ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc);
-static void ngx_mqtt_client_free_will(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_client_who(ngx_mqtt_client_t *mc,
     ngx_mqtt_acl_who_t *who);
 
@@ -47,42 +46,9 @@ ngx_mqtt_client_get_auth(ngx_mqtt_client_t *mc)
 
 
 ngx_int_t
-ngx_mqtt_client_auth_store(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
-{
-    u_char     *p;
-    ngx_str_t  *topic;
-
-    if (!pkt->has_will) {
-        return NGX_OK;
-    }
-
-    topic = &pkt->will.topic;
-
-    p = ngx_mqtt_alloc(mc->worker, topic->len);
-
-    if (p == NULL || ngx_mqtt_client_get_auth(mc) == NULL) {
-
-        if (p) {
-            ngx_mqtt_free(mc->worker, p, topic->len);
-        }
-
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(p, topic->data, topic->len);
-
-    mc->auth->will_topic.data = p;
-    mc->auth->will_topic.len = topic->len;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
 ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
     ngx_mqtt_auth_result_t *result)
 {
-    ngx_int_t          rc;
     ngx_mqtt_grant_t  *grant;
 
     if (result) {
@@ -112,14 +78,7 @@ ngx_mqtt_client_auth_accept(ngx_mqtt_client_t *mc,
         }
     }
 
-    rc = ngx_mqtt_client_check_will(mc);
-
-    if (mc->auth && mc->auth->grants == NULL) {
-        ngx_mqtt_free(mc->worker, mc->auth, sizeof(ngx_mqtt_client_auth_t));
-        mc->auth = NULL;
-    }
-
-    return rc;
+    return ngx_mqtt_client_check_will(mc);
 }
 
 
@@ -155,38 +114,23 @@ ngx_mqtt_client_set_username(ngx_mqtt_client_t *mc, ngx_str_t *username)
 static ngx_int_t
 ngx_mqtt_client_check_will(ngx_mqtt_client_t *mc)
 {
-    ngx_int_t  rc;
-
-    if (mc->auth == NULL || mc->auth->will_topic.len == 0) {
+    if (mc->will == NULL) {
         return NGX_OK;
     }
 
-    rc = ngx_mqtt_client_may_publish(mc, &mc->auth->will_topic);
+    if (ngx_mqtt_client_may_publish(mc, &mc->will->topic) != NGX_OK) {
+        return NGX_DECLINED;
+    }
 
-    if (rc == NGX_OK && ngx_mqtt_client_is_control(&mc->auth->will_topic)) {
+    if (ngx_mqtt_client_is_control(&mc->will->topic)) {
         ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_publishes_denied);
 
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
                       "client sent will to a control topic");
-
-        rc = NGX_DECLINED;
+        return NGX_DECLINED;
     }
 
-    ngx_mqtt_client_free_will(mc);
-
-    return rc;
-}
-
-
-static void
-ngx_mqtt_client_free_will(ngx_mqtt_client_t *mc)
-{
-    ngx_str_t  *topic;
-
-    topic = &mc->auth->will_topic;
-
-    ngx_mqtt_free(mc->worker, topic->data, topic->len);
-    ngx_str_null(topic);
+    return NGX_OK;
 }
 
 
@@ -199,7 +143,6 @@ ngx_mqtt_client_auth_free(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_orphan_uploads(mc);
     ngx_mqtt_grant_free(mc->worker, mc->auth->grants);
-    ngx_mqtt_client_free_will(mc);
 
     ngx_mqtt_free(mc->worker, mc->auth, sizeof(ngx_mqtt_client_auth_t));
     mc->auth = NULL;

@@ -24,16 +24,8 @@ struct ngx_mqtt_client_auth_s {
     ngx_mqtt_grant_t     *grants;
     ngx_queue_t           uploads;       /* tokens that are looked up */
     ngx_uint_t            nuploads;
-    ngx_str_t             will_topic;    /* until the will is checked */
 };
 
-
-/*
- * CONNECT, before it waits: remembers the topic of the will where it has to be
- * checked.  NGX_ERROR: out of memory.
- */
-ngx_int_t ngx_mqtt_client_auth_store(ngx_mqtt_client_t *mc,
-    ngx_mqtt_connect_t *pkt);
 
 /*
  * The client is accepted: takes over the result, which may be NULL.

@@ -13,8 +13,8 @@
  *     page is asked for only when the last one is delivered: a look-up never
  *     makes a client slow, and however many messages match, none is dropped.
  * (3) What is looked up is older than what is delivered live in the meantime:
- *     a topic that had a live message with RETAIN since the SUBSCRIBE is left
- *     out, or the client would be left with the older one.
+ *     a topic that had a live message with RETAIN since the SUBSCRIBE of the
+ *     job is left out, or the client would be left with the older one.
  * (4) Jobs are freed with the client, never while it is being closed: closing
  *     may start inside of a delivery.
  *
@@ -37,6 +37,7 @@ typedef struct {
     ngx_mqtt_client_t         *client;
     ngx_mqtt_retain_lookup_t   lookup;
     uint32_t                   id;           /* of the subscription */
+    uint32_t                   since;        /* retained->nlive at SUBSCRIBE */
     unsigned                   qos:2;        /* granted */
     unsigned                   no_local:1;
     unsigned                   waiting:1;    /* for a page */
@@ -47,12 +48,14 @@ typedef struct {
 
 typedef struct {
     ngx_mqtt_hash_node_t       node;
+    uint32_t                   number;       /* of its last message */
 } ngx_mqtt_retained_live_t;
 
 
 struct ngx_mqtt_retained_s {
     ngx_queue_t                jobs;
     ngx_mqtt_hash_t            live;
+    uint32_t                   nlive;        /* messages */
 };
 
 
@@ -112,6 +115,7 @@ ngx_mqtt_client_retained_start(ngx_mqtt_client_t *mc, ngx_str_t *filter,
 
     job->client = mc;
     job->id = id;
+    job->since = retained->nlive;
     job->qos = options & NGX_MQTT_SUB_QOS;
     job->no_local = (options & NGX_MQTT_SUB_NO_LOCAL) ? 1 : 0;
     job->waiting = 0;
@@ -208,9 +212,16 @@ ngx_mqtt_retained_send(ngx_mqtt_client_t *mc, ngx_mqtt_retained_job_t *job)
 {
     ngx_uint_t                 qos;
     ngx_mqtt_msg_t            *m;
+    ngx_mqtt_copy_t            copy;
     ngx_mqtt_retain_lookup_t  *lookup;
 
     lookup = &job->lookup;
+
+    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
+
+    copy.retain = 1;
+    copy.ids = &job->id;
+    copy.nids = job->id ? 1 : 0;
 
     while (lookup->next < lookup->nmsgs) {
         m = lookup->msgs[lookup->next];
@@ -230,8 +241,8 @@ ngx_mqtt_retained_send(ngx_mqtt_client_t *mc, ngx_mqtt_retained_job_t *job)
 
             ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_retained_sent);
 
-            ngx_mqtt_client_deliver(&mc->subscriber, m, qos, 1, &job->id,
-                                    job->id ? 1 : 0);
+            copy.qos = qos;
+            ngx_mqtt_client_deliver(&mc->subscriber, m, &copy);
         }
 
         ngx_mqtt_msg_unref(m);
@@ -251,8 +262,17 @@ static ngx_uint_t
 ngx_mqtt_retained_skip(ngx_mqtt_client_t *mc, ngx_mqtt_retained_job_t *job,
     ngx_mqtt_msg_t *m)
 {
-    if (ngx_mqtt_hash_find(&mc->extra->retained->live, &m->topic)) {
-        return 1;
+    ngx_mqtt_hash_node_t      *node;
+    ngx_mqtt_retained_live_t  *live;
+
+    node = ngx_mqtt_hash_find(&mc->extra->retained->live, &m->topic);
+
+    if (node) {
+        live = (ngx_mqtt_retained_live_t *) node;
+
+        if ((int32_t) (live->number - job->since) > 0) {
+            return 1;
+        }
     }
 
     /* [MQTT-3.8.3-3] */
@@ -269,14 +289,23 @@ ngx_mqtt_client_retained_live(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m)
 {
     ngx_mqtt_worker_t         *w;
     ngx_mqtt_retained_t       *retained;
+    ngx_mqtt_hash_node_t      *node;
     ngx_mqtt_retained_live_t  *live;
 
     w = mc->worker;
     retained = mc->extra->retained;
 
-    if (retained->live.count == NGX_MQTT_RETAINED_LIVE
-        || ngx_mqtt_hash_find(&retained->live, &m->topic))
-    {
+    retained->nlive++;
+
+    node = ngx_mqtt_hash_find(&retained->live, &m->topic);
+
+    if (node) {
+        live = (ngx_mqtt_retained_live_t *) node;
+        live->number = retained->nlive;
+        return;
+    }
+
+    if (retained->live.count == NGX_MQTT_RETAINED_LIVE) {
         return;
     }
 
@@ -285,6 +314,7 @@ ngx_mqtt_client_retained_live(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m)
         return;
     }
 
+    live->number = retained->nlive;
     live->node.key.len = m->topic.len;
     live->node.key.data = (u_char *) live + sizeof(ngx_mqtt_retained_live_t);
     ngx_memcpy(live->node.key.data, m->topic.data, m->topic.len);

@@ -15,7 +15,7 @@
  * (4) An upload outlives its client, for the sake of its acknowledgement slot;
  *     upload->client is NULL then.
  *
- * Called from: the handler of PUBLISH, events of leases, look-ups of tokens.
+ * Called from: the handler of PUBLISH, events of terms, look-ups of tokens.
  */
 
 
@@ -51,8 +51,8 @@ static ngx_int_t ngx_mqtt_control_order(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt);
 static ngx_int_t ngx_mqtt_control_forbidden(ngx_mqtt_client_t *mc,
     ngx_mqtt_publish_t *pkt);
-static ngx_int_t ngx_mqtt_client_lease_event(void *data,
-    ngx_mqtt_lease_t *lease, ngx_uint_t event);
+static ngx_int_t ngx_mqtt_client_term_event(void *data,
+    ngx_mqtt_term_t *term, ngx_uint_t event);
 static void ngx_mqtt_client_invalid(ngx_mqtt_client_t *mc, ngx_int_t code,
     ngx_uint_t type);
 static void ngx_mqtt_client_notice(ngx_mqtt_client_t *mc, ngx_str_t *topic,
@@ -279,7 +279,7 @@ ngx_mqtt_control_replace(ngx_mqtt_client_t *mc, ngx_uint_t type,
 
     for (gp = &mc->auth->grants; *gp; gp = &(*gp)->next) {
 
-        if ((*gp)->lease && (*gp)->lease->type == type) {
+        if ((*gp)->term && (*gp)->term->type == type) {
             grant = *gp;
             *gp = grant->next;
 
@@ -368,12 +368,12 @@ ngx_mqtt_control_forbidden(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt)
 ngx_int_t
 ngx_mqtt_client_watch(ngx_mqtt_client_t *mc, ngx_mqtt_grant_t *grant)
 {
-    if (grant->lease == NULL) {
+    if (grant->term == NULL) {
         return NGX_OK;
     }
 
-    return ngx_mqtt_lease_watch(mc->worker, grant->lease,
-                                ngx_mqtt_client_lease_event, mc);
+    return ngx_mqtt_term_watch(mc->worker, grant->term,
+                                ngx_mqtt_client_term_event, mc);
 }
 
 
@@ -384,7 +384,7 @@ ngx_mqtt_client_has_token(ngx_mqtt_client_t *mc)
 
     grant = mc->auth->grants;
 
-    return grant && grant->lease && grant->lease->token;
+    return grant && grant->term && grant->term->token;
 }
 
 
@@ -397,7 +397,7 @@ ngx_mqtt_client_token_denied(ngx_mqtt_client_t *mc)
     types = 0;
 
     for (grant = mc->auth->grants; grant; grant = grant->next) {
-        types |= grant->lease->type;
+        types |= grant->term->type;
     }
 
     ngx_mqtt_client_invalid(mc, (types & NGX_MQTT_GRANT_WRITE)
@@ -409,7 +409,7 @@ ngx_mqtt_client_token_denied(ngx_mqtt_client_t *mc)
 
 
 static ngx_int_t
-ngx_mqtt_client_lease_event(void *data, ngx_mqtt_lease_t *lease,
+ngx_mqtt_client_term_event(void *data, ngx_mqtt_term_t *term,
     ngx_uint_t event)
 {
     u_char              text[NGX_INT64_LEN + 64], *p;
@@ -421,7 +421,7 @@ ngx_mqtt_client_lease_event(void *data, ngx_mqtt_lease_t *lease,
         return NGX_OK;
     }
 
-    if (event == NGX_MQTT_LEASE_EXPIRES_SOON) {
+    if (event == NGX_MQTT_TERM_EXPIRES_SOON) {
 
         if (mc->state != NGX_MQTT_CLIENT_CONNECTED) {
             return NGX_AGAIN;
@@ -429,8 +429,8 @@ ngx_mqtt_client_lease_event(void *data, ngx_mqtt_lease_t *lease,
 
         p = ngx_snprintf(text, sizeof(text),
                          "{\"expireTime\":%uL,\"type\":\"%V\"}",
-                         (uint64_t) lease->expires * 1000,
-                         ngx_mqtt_token_type_name(lease->type));
+                         (uint64_t) term->expires * 1000,
+                         ngx_mqtt_token_type_name(term->type));
 
         ngx_mqtt_client_notice(mc, &ngx_mqtt_expire_notice, text, p - text);
 
@@ -439,7 +439,7 @@ ngx_mqtt_client_lease_event(void *data, ngx_mqtt_lease_t *lease,
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_credentials_ended);
 
-    if (lease->type == 0) {
+    if (term->type == 0) {
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
                       "credentials of client have expired");
 
@@ -447,10 +447,10 @@ ngx_mqtt_client_lease_event(void *data, ngx_mqtt_lease_t *lease,
         return NGX_OK;
     }
 
-    ngx_mqtt_client_invalid(mc, (event == NGX_MQTT_LEASE_REVOKED)
+    ngx_mqtt_client_invalid(mc, (event == NGX_MQTT_TERM_REVOKED)
                                 ? NGX_MQTT_TOKEN_REVOKED
                                 : NGX_MQTT_TOKEN_EXPIRED,
-                            lease->type);
+                            term->type);
 
     return NGX_OK;
 }

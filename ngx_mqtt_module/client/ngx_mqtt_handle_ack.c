@@ -12,7 +12,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 
 
 static ngx_int_t ngx_mqtt_handle_pubrel(ngx_mqtt_client_t *mc,
@@ -54,7 +54,8 @@ ngx_mqtt_handle_pubrel(ngx_mqtt_client_t *mc, ngx_mqtt_ack_t *pkt)
 
     code = (rc == NGX_OK) ? NGX_MQTT_SUCCESS : NGX_MQTT_PACKET_ID_NOT_FOUND;
 
-    ngx_mqtt_client_send_ack(mc, NGX_MQTT_PUBCOMP, pkt->packet_id, code);
+    /* an id that was saved would swallow the next publish that has it */
 
-    return NGX_OK;
+    return ngx_mqtt_client_save_then(mc, NGX_MQTT_PUBCOMP, pkt->packet_id,
+                                     NULL, code);
 }

@@ -8,7 +8,7 @@
  * CONNECT, step by step:
  *
  *     handle -> check -> store -> authenticate -> authenticated -> claim
- *            -> claimed -> accept (CONNACK)
+ *            -> claimed -> (restored) -> accept (CONNACK)
  *
  * (1) Everything needed later is stored before the first step that waits: the
  *     packet lies in the worker's buffer.
@@ -21,10 +21,9 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_limit.h"
-#include "ngx_mqtt_session.h"
 
 
 #define NGX_MQTT_AUTO_ID_LEN  (sizeof("auto-") - 1 + 32)
@@ -33,8 +32,6 @@
 static ngx_int_t ngx_mqtt_connect_malformed(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static ngx_int_t ngx_mqtt_connect_check(ngx_mqtt_client_t *mc,
-    ngx_mqtt_connect_t *pkt);
-static ngx_int_t ngx_mqtt_connect_store(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static void ngx_mqtt_connect_store_limits(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
@@ -49,29 +46,42 @@ static ngx_int_t ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc,
     ngx_uint_t reason);
 static ngx_int_t ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op);
-static void ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc,
-    ngx_uint_t present);
+static void ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_connect_props(ngx_mqtt_client_t *mc,
     ngx_mqtt_props_t *props);
 
 
-/* 3.2.2.2 of 5.0 to 3.2.2.3 of 3.1.1; 0: closed without a CONNACK there */
+/*
+ * 3.2.2.2 of 5.0 to 3.2.2.3 of 3.1.1, where 0 is a close without CONNACK; the
+ * reason string of 5.0 where it says more than the code
+ */
 
 static struct {
     ngx_uint_t  reason;
     ngx_uint_t  code;
+    ngx_str_t   text;
 } ngx_mqtt_connect_codes[] = {
-    { NGX_MQTT_UNSUPPORTED_PROTOCOL_VERSION, NGX_MQTT_V3_BAD_PROTOCOL },
-    { NGX_MQTT_CLIENT_ID_NOT_VALID, NGX_MQTT_V3_BAD_CLIENT_ID },
-    { NGX_MQTT_SERVER_UNAVAILABLE, NGX_MQTT_V3_UNAVAILABLE },
-    { NGX_MQTT_SERVER_BUSY, NGX_MQTT_V3_UNAVAILABLE },
-    { NGX_MQTT_SERVER_SHUTTING_DOWN, NGX_MQTT_V3_UNAVAILABLE },
-    { NGX_MQTT_BAD_USER_NAME_OR_PASSWORD, NGX_MQTT_V3_BAD_CREDENTIALS },
-    { NGX_MQTT_NOT_AUTHORIZED, NGX_MQTT_V3_NOT_AUTHORIZED },
-    { NGX_MQTT_BANNED, NGX_MQTT_V3_NOT_AUTHORIZED },
-    { NGX_MQTT_QUOTA_EXCEEDED, NGX_MQTT_V3_UNAVAILABLE },
-    { NGX_MQTT_CONNECTION_RATE_EXCEEDED, NGX_MQTT_V3_UNAVAILABLE },
-    { 0, 0 }
+    { NGX_MQTT_UNSUPPORTED_PROTOCOL_VERSION, NGX_MQTT_V3_BAD_PROTOCOL,
+      ngx_null_string },
+    { NGX_MQTT_CLIENT_ID_NOT_VALID, NGX_MQTT_V3_BAD_CLIENT_ID,
+      ngx_string("client id is too long") },
+    { NGX_MQTT_SERVER_UNAVAILABLE, NGX_MQTT_V3_UNAVAILABLE,
+      ngx_string("sessions are not available") },
+    { NGX_MQTT_SERVER_BUSY, NGX_MQTT_V3_UNAVAILABLE, ngx_null_string },
+    { NGX_MQTT_SERVER_SHUTTING_DOWN, NGX_MQTT_V3_UNAVAILABLE,
+      ngx_null_string },
+    { NGX_MQTT_BAD_USER_NAME_OR_PASSWORD, NGX_MQTT_V3_BAD_CREDENTIALS,
+      ngx_null_string },
+    { NGX_MQTT_NOT_AUTHORIZED, NGX_MQTT_V3_NOT_AUTHORIZED, ngx_null_string },
+    { NGX_MQTT_BANNED, NGX_MQTT_V3_NOT_AUTHORIZED, ngx_null_string },
+    { NGX_MQTT_QUOTA_EXCEEDED, NGX_MQTT_V3_UNAVAILABLE, ngx_null_string },
+    { NGX_MQTT_CONNECTION_RATE_EXCEEDED, NGX_MQTT_V3_UNAVAILABLE,
+      ngx_null_string },
+    { NGX_MQTT_BAD_AUTHENTICATION_METHOD, 0,
+      ngx_string("enhanced authentication is not supported") },
+    { NGX_MQTT_RETAIN_NOT_SUPPORTED, 0,
+      ngx_string("will with RETAIN is not allowed") },
+    { 0, 0, ngx_null_string }
 };
 
 
@@ -97,8 +107,11 @@ ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
         ngx_del_timer(mc->connection->read);
     }
 
+    ngx_mqtt_connect_store_limits(mc, &pkt);
+
     if (ngx_mqtt_connect_check(mc, &pkt) != NGX_OK
-        || ngx_mqtt_connect_store(mc, &pkt) != NGX_OK)
+        || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK
+        || ngx_mqtt_client_will_store(mc, &pkt) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -156,31 +169,13 @@ ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
                                        NGX_MQTT_CLIENT_ID_NOT_VALID);
     }
 
-    if (pkt->has_will && pkt->will.retain && !conf->retain) {
-        ngx_log_error(NGX_LOG_INFO, log, 0, "client sent will with RETAIN");
-        return ngx_mqtt_connect_refuse(mc, pkt->version,
-                                       NGX_MQTT_RETAIN_NOT_SUPPORTED);
+    if (ngx_mqtt_client_will_check(mc, pkt) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_exiting) {
         return ngx_mqtt_connect_refuse(mc, pkt->version,
                                        NGX_MQTT_SERVER_SHUTTING_DOWN);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_mqtt_connect_store(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
-{
-    ngx_mqtt_connect_store_limits(mc, pkt);
-
-    if (ngx_mqtt_connect_store_id(mc, pkt) != NGX_OK
-        || ngx_mqtt_client_auth_store(mc, pkt) != NGX_OK)
-    {
-        return ngx_mqtt_connect_refuse(mc, pkt->version,
-                                       NGX_MQTT_SERVER_UNAVAILABLE);
     }
 
     return NGX_OK;
@@ -265,7 +260,8 @@ ngx_mqtt_connect_store_id(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
 
     if (p == NULL) {
         id->len = 0;
-        return NGX_ERROR;
+        return ngx_mqtt_connect_refuse(mc, pkt->version,
+                                       NGX_MQTT_SERVER_UNAVAILABLE);
     }
 
     id->data = p;
@@ -437,6 +433,8 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
 
     claim.client_id = mc->node.key;
     claim.expiry = mc->session_expiry;
+    claim.will = mc->will;
+    claim.will_delay = mc->will_delay;
     claim.clean = mc->clean_start;
 
     ngx_mqtt_session_claim(w, &claim, op);
@@ -478,6 +476,7 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     w->hooks->takeover(w, &mc->node.key, mc->epoch);
 
     mc->claimed = 1;
+    mc->lasting = claimed->present || mc->session_expiry || mc->will;
 
     if (ngx_mqtt_hash_insert(&w->clients, &mc->node) != NGX_OK) {
         (void) ngx_mqtt_connect_refuse(mc, mc->version,
@@ -486,18 +485,48 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     }
 
     mc->hashed = 1;
+    mc->present = claimed->present;
 
-    ngx_mqtt_connect_accept(mc, claimed->present);
+    switch (ngx_mqtt_client_session_start(mc, claimed)) {
+
+    case NGX_OK:
+        ngx_mqtt_connect_accept(mc);
+        return;
+
+    case NGX_AGAIN:
+        mc->connection->log->action = "resuming session";
+        return;
+
+    default:
+        (void) ngx_mqtt_connect_refuse(mc, mc->version,
+                                       NGX_MQTT_SERVER_UNAVAILABLE);
+    }
+}
+
+
+void
+ngx_mqtt_connect_restored(ngx_mqtt_client_t *mc, ngx_int_t rc)
+{
+    if (rc == NGX_OK) {
+        ngx_mqtt_connect_accept(mc);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "session could not be resumed");
+
+    (void) ngx_mqtt_connect_refuse(mc, mc->version,
+                                   NGX_MQTT_SERVER_UNAVAILABLE);
 }
 
 
 static void
-ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc, ngx_uint_t present)
+ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc)
 {
     u_char              *p;
     ngx_mqtt_connack_t   pkt;
 
-    pkt.session_present = present;
+    pkt.session_present = mc->present;
     pkt.code = NGX_MQTT_SUCCESS;
     ngx_mqtt_props_reset(&pkt.props);
 
@@ -518,6 +547,7 @@ ngx_mqtt_connect_accept(ngx_mqtt_client_t *mc, ngx_uint_t present)
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0, "client connected");
 
     ngx_mqtt_client_connected(mc);
+    ngx_mqtt_client_session_ready(mc);
     ngx_mqtt_client_resume(mc);
 }
 
@@ -589,23 +619,26 @@ ngx_mqtt_connect_refuse(ngx_mqtt_client_t *mc, ngx_uint_t version,
     pkt.code = reason;
     ngx_mqtt_props_reset(&pkt.props);
 
+    for (i = 0; ngx_mqtt_connect_codes[i].reason; i++) {
+
+        if (ngx_mqtt_connect_codes[i].reason == reason) {
+            break;
+        }
+    }
+
     if (version >= NGX_MQTT_V5
         && (version > NGX_MQTT_V5
             || reason != NGX_MQTT_UNSUPPORTED_PROTOCOL_VERSION))
     {
         version = NGX_MQTT_V5;
 
+        ngx_mqtt_client_reason_string(mc, &pkt.props,
+                                      ngx_mqtt_connack_len(version, &pkt),
+                                      &ngx_mqtt_connect_codes[i].text);
+
     } else if (version) {
         version = NGX_MQTT_V311;
-        pkt.code = 0;
-
-        for (i = 0; ngx_mqtt_connect_codes[i].reason; i++) {
-
-            if (ngx_mqtt_connect_codes[i].reason == reason) {
-                pkt.code = ngx_mqtt_connect_codes[i].code;
-                break;
-            }
-        }
+        pkt.code = ngx_mqtt_connect_codes[i].code;
     }
 
     if (version && pkt.code) {

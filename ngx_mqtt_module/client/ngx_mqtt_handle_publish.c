@@ -19,7 +19,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_client_auth.h"
 
 
@@ -512,6 +512,7 @@ void
 ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
     ngx_uint_t reason)
 {
+    ngx_str_t           text;
     ngx_mqtt_client_t  *mc;
 
     mc = data;
@@ -520,12 +521,16 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         return;
     }
 
+    ngx_str_null(&text);
+
     if (reason >= NGX_MQTT_UNSPECIFIED_ERROR) {
+        text.data = (u_char *) ngx_mqtt_reason_name(reason);
+        text.len = ngx_strlen(text.data);
+
         ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_messages_refused);
 
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                      "publish of client was refused: %s",
-                      ngx_mqtt_reason_name(reason));
+                      "publish of client was refused: %V", &text);
 
         if (mc->version != NGX_MQTT_V5
             && mc->worker->gateway->refused_publish
@@ -543,12 +548,32 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         }
     }
 
-    ngx_mqtt_client_send_ack(mc, (qos == 1) ? NGX_MQTT_PUBACK
-                                            : NGX_MQTT_PUBREC,
-                             packet_id, reason);
+    ngx_mqtt_client_send_reason(mc, (qos == 1) ? NGX_MQTT_PUBACK
+                                               : NGX_MQTT_PUBREC,
+                                packet_id, reason, &text);
 
     if (mc->flow_blocked) {
         mc->flow_blocked = 0;
         ngx_mqtt_client_resume(mc);
     }
+}
+
+
+/* the id of a QoS 2 publish outlives the connection before PUBREC is sent */
+
+ngx_int_t
+ngx_mqtt_publish_guard(void *data, ngx_mqtt_ack_slot_t *slot,
+    ngx_uint_t reason)
+{
+    ngx_mqtt_client_t  *mc;
+
+    mc = data;
+
+    if (mc->closing || reason >= NGX_MQTT_UNSPECIFIED_ERROR) {
+        return NGX_OK;
+    }
+
+    return (ngx_mqtt_client_save_then(mc, NGX_MQTT_PUBREC, 0, slot, reason)
+            == NGX_OK)
+           ? NGX_AGAIN : NGX_OK;
 }

@@ -13,7 +13,7 @@
  */
 
 
-#include "ngx_mqtt_client.h"
+#include "ngx_mqtt_client_session.h"
 #include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_retain.h"
 
@@ -26,7 +26,7 @@ static ngx_uint_t ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc,
     ngx_mqtt_filter_t *filter);
 static ngx_int_t ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc,
     ngx_str_t *filter, ngx_str_t *share);
-static ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc,
+static ngx_int_t ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc,
     ngx_uint_t type, ngx_mqtt_suback_t *ack);
 
 
@@ -83,7 +83,7 @@ ngx_mqtt_handle_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     }
 
     rc = mc->closing ? NGX_ERROR
-                     : ngx_mqtt_subscribe_answer(mc, fx->type, &ack);
+                     : ngx_mqtt_subscribe_finish(mc, fx->type, &ack);
 
     ngx_mqtt_free(mc->worker, ack.codes.data, pkt.nfilters);
 
@@ -116,13 +116,6 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
-    if (mc->subscriber.nsubs >= (ngx_uint_t) mc->conf->max_subscriptions) {
-        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
-                      "client exceeded %ui subscriptions",
-                      mc->subscriber.nsubs);
-        return NGX_MQTT_QUOTA_EXCEEDED;
-    }
-
     id = 0;
     options = filter->options;
 
@@ -144,6 +137,24 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
                                    &existed);
     if (sub == NULL) {
         return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
+    if (!existed && mc->subscriber.nsubs
+                    > (ngx_uint_t) mc->conf->max_subscriptions)
+    {
+        (void) ngx_mqtt_route_unsubscribe(mc->worker, &mc->subscriber,
+                                          &filter->filter, &share);
+
+        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                      "client exceeded %ui subscriptions",
+                      mc->subscriber.nsubs);
+        return NGX_MQTT_QUOTA_EXCEEDED;
+    }
+
+    if (mc->session
+        && ngx_mqtt_client_session_subscribe(mc, sub, &share) != NGX_OK)
+    {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
     }
 
     /* they come in a later turn: SUBACK is first */
@@ -187,10 +198,22 @@ ngx_mqtt_subscribe_wants_retained(ngx_mqtt_client_t *mc, ngx_uint_t options,
 static ngx_uint_t
 ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
 {
-    ngx_str_t  share;
+    ngx_str_t        share;
+    ngx_mqtt_sub_t  *sub;
 
     if (ngx_mqtt_subscribe_check(mc, &filter->filter, &share) != NGX_OK) {
         return NGX_MQTT_TOPIC_FILTER_INVALID;
+    }
+
+    if (mc->session) {
+        sub = ngx_mqtt_route_find(&mc->subscriber, &filter->filter, &share);
+
+        if (sub
+            && ngx_mqtt_client_session_unsubscribe(mc, sub, &share) != NGX_OK)
+        {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+            return NGX_MQTT_UNSPECIFIED_ERROR;
+        }
     }
 
     if (ngx_mqtt_route_unsubscribe(mc->worker, &mc->subscriber,
@@ -202,6 +225,9 @@ ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
 
     if (share.len == 0) {
         ngx_mqtt_client_retained_cancel(mc, &filter->filter);
+
+    } else {
+        ngx_mqtt_client_share_unsubscribed(mc, &filter->filter, &share);
     }
 
     return NGX_MQTT_SUCCESS;
@@ -235,26 +261,64 @@ ngx_mqtt_subscribe_check(ngx_mqtt_client_t *mc, ngx_str_t *filter,
 }
 
 
-/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80 */
+/* the answer of a persistent session waits until Redis has what it says */
 
 static ngx_int_t
+ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc, ngx_uint_t type,
+    ngx_mqtt_suback_t *ack)
+{
+    ngx_int_t  rc;
+
+    if (mc->session) {
+        rc = ngx_mqtt_client_session_answer(mc, type, ack);
+
+        if (rc == NGX_ERROR) {
+            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        }
+
+        if (rc != NGX_OK) {
+            return (rc == NGX_AGAIN) ? NGX_OK : NGX_ERROR;
+        }
+    }
+
+    return ngx_mqtt_subscribe_answer(mc, type, ack);
+}
+
+
+/* SUBACK and UNSUBACK; before 5.0 every refusal is 0x80, without a string */
+
+ngx_int_t
 ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_suback_t *ack)
 {
-    u_char      *p;
+    u_char      *p, buf[128];
+    ngx_str_t    text;
     ngx_uint_t   i;
 
     type = (type == NGX_MQTT_SUBSCRIBE) ? NGX_MQTT_SUBACK : NGX_MQTT_UNSUBACK;
 
-    if (mc->version != NGX_MQTT_V5) {
+    ngx_str_null(&text);
 
-        for (i = 0; i < ack->codes.len; i++) {
+    for (i = 0; i < ack->codes.len; i++) {
 
-            if (ack->codes.data[i] > NGX_MQTT_UNSPECIFIED_ERROR) {
-                ack->codes.data[i] = NGX_MQTT_UNSPECIFIED_ERROR;
-            }
+        if (ack->codes.data[i] < NGX_MQTT_UNSPECIFIED_ERROR) {
+            continue;
+        }
+
+        if (mc->version != NGX_MQTT_V5) {
+            ack->codes.data[i] = NGX_MQTT_UNSPECIFIED_ERROR;
+
+        } else if (text.len == 0) {
+            text.data = buf;
+            text.len = ngx_snprintf(buf, sizeof(buf), "filter %ui: %s", i + 1,
+                                    ngx_mqtt_reason_name(ack->codes.data[i]))
+                       - buf;
         }
     }
+
+    ngx_mqtt_client_reason_string(mc, &ack->props,
+                                  ngx_mqtt_suback_len(mc->version, type, ack),
+                                  &text);
 
     p = ngx_mqtt_client_room(mc, ngx_mqtt_suback_len(mc->version, type, ack));
     if (p == NULL) {

@@ -29,9 +29,12 @@ struct ngx_mqtt_ack_s {
     uint8_t              qos;
     uint8_t              reason;
     unsigned             settled:1;
+    unsigned             guarded:1;
 };
 
 
+static ngx_mqtt_ack_slot_t *ngx_mqtt_ack_find(ngx_mqtt_acks_t *acks,
+    uint16_t packet_id);
 static void ngx_mqtt_ack_remove(ngx_mqtt_ack_slot_t *slot);
 static void ngx_mqtt_ack_free(ngx_mqtt_ack_slot_t *slot);
 
@@ -45,6 +48,7 @@ ngx_mqtt_acks_init(ngx_mqtt_acks_t *acks, ngx_mqtt_ack_send_pt send,
     acks->nslots = 0;
     acks->nqos2 = 0;
     acks->send = send;
+    acks->guard = NULL;
     acks->data = data;
 }
 
@@ -66,6 +70,7 @@ ngx_mqtt_ack_take(ngx_mqtt_worker_t *w, ngx_mqtt_acks_t *acks, ngx_uint_t qos,
     slot->qos = (uint8_t) qos;
     slot->reason = NGX_MQTT_SUCCESS;
     slot->settled = 0;
+    slot->guarded = 0;
 
     ngx_queue_insert_tail(&acks->slots, &slot->queue);
     acks->nslots++;
@@ -86,6 +91,26 @@ ngx_mqtt_ack_return(ngx_mqtt_ack_slot_t *slot)
 ngx_uint_t
 ngx_mqtt_ack_is_owed(ngx_mqtt_acks_t *acks, uint16_t packet_id)
 {
+    return ngx_mqtt_ack_find(acks, packet_id) != NULL;
+}
+
+
+ngx_uint_t
+ngx_mqtt_ack_is_open(ngx_mqtt_acks_t *acks, uint16_t packet_id)
+{
+    ngx_mqtt_ack_slot_t  *slot;
+
+    slot = ngx_mqtt_ack_find(acks, packet_id);
+
+    return slot && !slot->settled && !slot->guarded;
+}
+
+
+/* of QoS 2 */
+
+static ngx_mqtt_ack_slot_t *
+ngx_mqtt_ack_find(ngx_mqtt_acks_t *acks, uint16_t packet_id)
+{
     ngx_queue_t          *q;
     ngx_mqtt_ack_slot_t  *slot;
 
@@ -96,11 +121,11 @@ ngx_mqtt_ack_is_owed(ngx_mqtt_acks_t *acks, uint16_t packet_id)
         slot = ngx_queue_data(q, ngx_mqtt_ack_slot_t, queue);
 
         if (slot->packet_id == packet_id && slot->qos == 2) {
-            return 1;
+            return slot;
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 
@@ -115,6 +140,14 @@ ngx_mqtt_ack_done(ngx_mqtt_ack_slot_t *slot, ngx_uint_t reason)
     if (acks == NULL) {
         ngx_mqtt_ack_free(slot);
         return;
+    }
+
+    if (acks->guard && slot->qos == 2 && !slot->guarded) {
+        slot->guarded = 1;
+
+        if (acks->guard(acks->data, slot, reason) == NGX_AGAIN) {
+            return;
+        }
     }
 
     slot->settled = 1;

@@ -16,11 +16,18 @@
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_bus.h"
 #include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_log.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_retain.h"
 #include "ngx_mqtt_session.h"
 
 
+/* what Redis may take of the time that nginx gives a worker to exit */
+
+#define NGX_MQTT_GATEWAY_LEAVE  300    /* ms */
+
+
+static void ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w);
 
 
@@ -42,12 +49,16 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_route_start(w) != NGX_OK
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
+        || ngx_mqtt_watch_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
+        || ngx_mqtt_log_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    ngx_mqtt_session_on_publish(w, ngx_mqtt_will_publish);
+    ngx_mqtt_session_on_detach(w, ngx_mqtt_log_detach);
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
     if (gw->kafka
@@ -71,7 +82,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         return;
     }
 
-    w->hooks->stop(w);
+    w->stopping = 1;
+
+    ngx_mqtt_gateway_leave(w);
+    ngx_mqtt_will_stop(w);
 
     if (w->kafka) {
         ngx_mqtt_kafka_stop(w);
@@ -103,6 +117,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_op_handler(&w->op_event);
     }
 
+    if (w->logs) {
+        ngx_mqtt_log_stop(w);
+    }
+
     if (w->retain) {
         ngx_mqtt_retain_stop(w);
     }
@@ -114,6 +132,32 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
     ngx_mqtt_worker_destroy(w);
 
     gw->worker = NULL;
+}
+
+
+/*
+ * The sessions of the clients that are left are released; whoever is not left
+ * the time to do that is taken over, as after a planned end.
+ */
+
+static void
+ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
+{
+    if (w->sessions == NULL) {
+        w->hooks->stop(w);
+        return;
+    }
+
+    ngx_mqtt_session_leave_begin(w);
+
+    w->hooks->stop(w);
+
+    ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+
+    if (ngx_mqtt_redis_pending(w->redis) == 0) {
+        ngx_mqtt_session_leave_end(w);
+        ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+    }
 }
 
 

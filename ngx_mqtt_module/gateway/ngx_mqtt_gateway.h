@@ -52,6 +52,43 @@ ngx_int_t ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 
 /*
+ * ngx_mqtt_will.c: publishes a will as session/ asks, see
+ * ngx_mqtt_session_on_publish().  resume() tries those again that had to wait;
+ * stop() gives them up.
+ */
+
+void ngx_mqtt_will_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_op_t *op);
+void ngx_mqtt_will_resume(ngx_mqtt_worker_t *w);
+void ngx_mqtt_will_stop(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_watch.c: looks for workers of this node that have ended */
+
+ngx_int_t ngx_mqtt_watch_start(ngx_mqtt_worker_t *w);
+
+
+/*
+ * ngx_mqtt_fanout.c: a message to everybody who has subscribed to it, here, in
+ * other workers, and later.  prepare() returns NGX_BUSY when it cannot be
+ * taken now; w->resume_event is posted when it can.  fanout() follows in the
+ * same call: NGX_OK or, when no subscription matched, NGX_DECLINED; NGX_AGAIN
+ * when fo.logged is set, and then the op, which may be NULL, completes when
+ * all logs have the message and it was routed.
+ */
+
+typedef struct {
+    ngx_mqtt_workers_t      workers;
+    ngx_uint_t              logged;         /* persistent sessions want it */
+} ngx_mqtt_fanout_t;
+
+ngx_int_t ngx_mqtt_fanout_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_fanout_t *fo);
+ngx_int_t ngx_mqtt_fanout(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_fanout_t *fo, ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op);
+
+
+/*
  * ngx_mqtt_ack.c: the acknowledgements that a client is owed, in publish
  * order.
  */
@@ -63,11 +100,19 @@ typedef struct ngx_mqtt_ack_s   ngx_mqtt_ack_slot_t;
 typedef void (*ngx_mqtt_ack_send_pt)(void *data, ngx_uint_t qos,
     uint16_t packet_id, ngx_uint_t reason);
 
+/*
+ * A QoS 2 publish is settled, its PUBREC is due: NGX_AGAIN when something has
+ * to be written first; then ngx_mqtt_ack_done() is called again.
+ */
+typedef ngx_int_t (*ngx_mqtt_ack_guard_pt)(void *data,
+    ngx_mqtt_ack_slot_t *slot, ngx_uint_t reason);
+
 struct ngx_mqtt_acks_s {
     ngx_queue_t             slots;
     ngx_uint_t              nslots;
     ngx_uint_t              nqos2;          /* of them */
     ngx_mqtt_ack_send_pt    send;
+    ngx_mqtt_ack_guard_pt   guard;          /* NULL: nothing is kept */
     void                   *data;
 };
 
@@ -84,6 +129,9 @@ void ngx_mqtt_ack_return(ngx_mqtt_ack_slot_t *slot);
 
 /* 1 while the PUBREC of this packet id has not been sent */
 ngx_uint_t ngx_mqtt_ack_is_owed(ngx_mqtt_acks_t *acks, uint16_t packet_id);
+
+/* 1 while the publish of this packet id is not settled */
+ngx_uint_t ngx_mqtt_ack_is_open(ngx_mqtt_acks_t *acks, uint16_t packet_id);
 
 /* the publish is settled: released now or when the older ones are */
 void ngx_mqtt_ack_done(ngx_mqtt_ack_slot_t *slot, ngx_uint_t reason);

@@ -7,15 +7,16 @@
 /*
  * ingest(): the one entrance of messages that come from clients:
  *
- *     check -> Kafka if mapped -> retained if asked -> route
+ *     check -> Kafka if mapped -> retained if asked -> logs and routes
  *
- * (1) A mapped message is acknowledged by Kafka's delivery report and by
- *     nothing else (promise G1).
- * (2) Nothing is taken while the producer, or Redis for a retained message, is
- *     at its bound: the client waits, or its QoS 0 message is dropped and
- *     counted (promise G4).
- * (3) A message that is mapped and retained is acknowledged after both; one
- *     step alone takes the caller's op as it is.
+ * (1) A mapped message is acknowledged after Kafka's delivery report (promise
+ *     G1); one that is retained, or that persistent sessions are to get, after
+ *     Redis has it.
+ * (2) Nothing is taken while the producer, or Redis for a message that it has
+ *     to keep, is at its bound: the client waits, or its QoS 0 message is
+ *     dropped and counted (promise G4).
+ * (3) One step alone takes the caller's op as it is; several have one each,
+ *     and the caller's completes after the last one.
  *
  * Called from: client/ for PUBLISH.
  */
@@ -32,24 +33,24 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
-/* an op that two steps have to complete */
+/* an op that several steps have to complete: Kafka, retained, logs */
 
-#define NGX_MQTT_INGEST_STEPS    2
+#define NGX_MQTT_INGEST_STEPS    3
 
 typedef struct {
     ngx_mqtt_op_t     *op;
     ngx_mqtt_op_t     *steps[NGX_MQTT_INGEST_STEPS];
+    ngx_uint_t         taken;
     ngx_uint_t         pending;
     ngx_int_t          rc;
     ngx_uint_t         reason;       /* of the first that failed */
 } ngx_mqtt_ingest_t;
 
 
-static ngx_int_t ngx_mqtt_ingest_mapped(ngx_mqtt_worker_t *w,
-    ngx_mqtt_msg_t *m, ngx_mqtt_map_entry_t *entry, ngx_str_t *sub,
+static ngx_mqtt_op_t *ngx_mqtt_ingest_step(ngx_mqtt_ingest_t *ig,
     ngx_mqtt_op_t *op);
 static ngx_mqtt_ingest_t *ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w,
-    ngx_mqtt_op_t *op);
+    ngx_mqtt_op_t *op, ngx_uint_t nsteps);
 static void ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op);
 static void ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w,
     ngx_mqtt_ingest_t *ig);
@@ -66,92 +67,75 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 {
     ngx_int_t              rc;
     ngx_str_t              sub;
-    ngx_mqtt_workers_t     workers;
+    ngx_uint_t             mapped, nsteps;
+    ngx_mqtt_fanout_t      fo;
+    ngx_mqtt_ingest_t     *ig;
     ngx_mqtt_map_entry_t  *entry;
 
     *reason = NGX_MQTT_SUCCESS;
 
-    rc = ngx_mqtt_route_prepare(w, m, &workers);
-
-    if (rc == NGX_BUSY || (m->retain && ngx_mqtt_retain_busy(w))) {
+    if (ngx_mqtt_fanout_prepare(w, m, &fo) != NGX_OK) {
         return ngx_mqtt_ingest_busy(w, m);
     }
 
     entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
 
-    if (entry && (entry->direction & NGX_MQTT_MAP_UPLINK)) {
-        rc = ngx_mqtt_ingest_mapped(w, m, entry, &sub, op);
+    mapped = (entry && (entry->direction & NGX_MQTT_MAP_UPLINK));
+    nsteps = op ? mapped + m->retain + fo.logged : 0;
+    ig = NULL;
 
-        if (rc == NGX_BUSY) {
-            return ngx_mqtt_ingest_busy(w, m);
+    if (nsteps > 1) {
+        ig = ngx_mqtt_ingest_split(w, op, nsteps);
+
+        if (ig == NULL) {
+            return NGX_ERROR;
         }
+    }
+
+    if (mapped) {
+        rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub,
+                                   ngx_mqtt_ingest_step(ig, op));
 
         if (rc != NGX_OK) {
-            return rc;
+
+            if (ig) {
+                ngx_mqtt_ingest_cancel(w, ig);
+            }
+
+            return (rc == NGX_BUSY) ? ngx_mqtt_ingest_busy(w, m) : rc;
         }
 
-        (void) ngx_mqtt_route_publish(w, m, &workers, from);
-
-        return m->qos ? NGX_AGAIN : NGX_OK;
+    } else {
+        ngx_mqtt_count(w, NGX_MQTT_STAT_messages_unmapped);
     }
-
-    ngx_mqtt_count(w, NGX_MQTT_STAT_messages_unmapped);
 
     if (m->retain) {
-        ngx_mqtt_retain_store(w, m, op);
+        ngx_mqtt_retain_store(w, m, ngx_mqtt_ingest_step(ig, op));
     }
 
-    if (ngx_mqtt_route_publish(w, m, &workers, from) != NGX_OK) {
+    rc = ngx_mqtt_fanout(w, m, &fo, from,
+                         fo.logged ? ngx_mqtt_ingest_step(ig, op) : NULL);
+
+    if (rc == NGX_DECLINED && !mapped) {
         *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;
     }
 
-    return (m->retain && op) ? NGX_AGAIN : NGX_OK;
+    return nsteps ? NGX_AGAIN : NGX_OK;
 }
 
 
-/* to Kafka and, if asked, to Redis; as the engine returns it */
+/* the op of the next step: one of several, or the caller's for the only one */
 
-static ngx_int_t
-ngx_mqtt_ingest_mapped(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_mqtt_op_t *op)
+static ngx_mqtt_op_t *
+ngx_mqtt_ingest_step(ngx_mqtt_ingest_t *ig, ngx_mqtt_op_t *op)
 {
-    ngx_int_t           rc;
-    ngx_mqtt_ingest_t  *ig;
-
-    if (!m->retain) {
-        return ngx_mqtt_ingest_kafka(w, m, entry, sub, op);
-    }
-
-    if (op == NULL) {
-        rc = ngx_mqtt_ingest_kafka(w, m, entry, sub, NULL);
-
-        if (rc == NGX_OK) {
-            ngx_mqtt_retain_store(w, m, NULL);
-        }
-
-        return rc;
-    }
-
-    ig = ngx_mqtt_ingest_split(w, op);
-    if (ig == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_mqtt_ingest_kafka(w, m, entry, sub, ig->steps[0]);
-
-    if (rc != NGX_OK) {
-        ngx_mqtt_ingest_cancel(w, ig);
-        return rc;
-    }
-
-    ngx_mqtt_retain_store(w, m, ig->steps[1]);
-
-    return NGX_OK;
+    return ig ? ig->steps[ig->taken++] : op;
 }
 
 
 static ngx_mqtt_ingest_t *
-ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
+ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
+    ngx_uint_t nsteps)
 {
     ngx_uint_t          i;
     ngx_mqtt_ingest_t  *ig;
@@ -164,9 +148,9 @@ ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
     ig->op = op;
     ig->rc = NGX_OK;
     ig->reason = NGX_MQTT_SUCCESS;
-    ig->pending = NGX_MQTT_INGEST_STEPS;
+    ig->pending = nsteps;
 
-    for (i = 0; i < NGX_MQTT_INGEST_STEPS; i++) {
+    for (i = 0; i < nsteps; i++) {
         ig->steps[i] = ngx_mqtt_op_get(w, NULL, ngx_mqtt_ingest_step_done, ig);
 
         if (ig->steps[i] == NULL) {

@@ -5,32 +5,17 @@
 
 
 /*
- * The http module: a location that tells the state of the gateways.
+ * The http module: a location that tells the state of the gateways, and one
+ * for MQTT over WebSocket, ngx_http_mqtt_pass.c.
  *
- * It reads the shared zones, so any worker answers for all of them, without a
- * lock and without asking the others.
+ * The state is read from the shared zones, so any worker answers for all of
+ * them, without a lock and without asking the others.
  */
 
 
 #include "ngx_http_mqtt.h"
+#include "ngx_mqtt_client_conf.h"
 #include "ngx_mqtt_token.h"
-
-
-typedef ngx_int_t (*ngx_http_mqtt_format_pt)(ngx_http_request_t *r,
-    ngx_str_t *text);
-
-
-typedef struct {
-    ngx_str_t                  name;
-    ngx_str_t                  type;
-    ngx_http_mqtt_format_pt    make;
-} ngx_http_mqtt_format_t;
-
-
-typedef struct {
-    ngx_http_mqtt_format_t    *format;
-    ngx_mqtt_gateway_t        *gateway;     /* of mqtt_token */
-} ngx_http_mqtt_loc_conf_t;
 
 
 static ngx_int_t ngx_http_mqtt_status_handler(ngx_http_request_t *r);
@@ -39,12 +24,17 @@ static ngx_int_t ngx_http_mqtt_send(ngx_http_request_t *r,
 static ngx_int_t ngx_http_mqtt_status_header(ngx_http_request_t *r,
     ngx_str_t *type, off_t len);
 
+static ngx_int_t ngx_http_mqtt_preconfiguration(ngx_conf_t *cf);
 static void *ngx_http_mqtt_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_mqtt_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 static char *ngx_http_mqtt_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_mqtt_token(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static const char *ngx_http_mqtt_token_check_gateway(ngx_mqtt_gateway_t *gw);
+static char *ngx_http_mqtt_pass(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 static ngx_http_mqtt_format_t  ngx_http_mqtt_formats[] = {
@@ -73,12 +63,181 @@ static ngx_command_t  ngx_http_mqtt_commands[] = {
       0,
       NULL },
 
+    /* MQTT over WebSocket */
+
+    { ngx_string("mqtt_pass"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_mqtt_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mqtt_connect_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.connect_timeout),
+      NULL },
+
+    { ngx_string("mqtt_send_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.send_timeout),
+      NULL },
+
+    { ngx_string("mqtt_max_packet_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_packet_size),
+      &ngx_mqtt_client_packet_size_post },
+
+    { ngx_string("mqtt_receive_maximum"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.receive_maximum),
+      &ngx_mqtt_client_from_1_bounds },
+
+    { ngx_string("mqtt_topic_alias_maximum"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.topic_alias_maximum),
+      &ngx_mqtt_client_from_0_bounds },
+
+    { ngx_string("mqtt_max_inflight"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_inflight),
+      &ngx_mqtt_client_from_1_bounds },
+
+    { ngx_string("mqtt_max_subscriptions"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_subscriptions),
+      &ngx_mqtt_client_subscriptions_bounds },
+
+    { ngx_string("mqtt_send_window"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.send_window),
+      &ngx_mqtt_client_from_1_bounds },
+
+    { ngx_string("mqtt_max_queued"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_queued),
+      &ngx_mqtt_client_queued_bounds },
+
+    { ngx_string("mqtt_max_queued_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_queued_size),
+      NULL },
+
+    { ngx_string("mqtt_output_buffer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.output_buffer),
+      NULL },
+
+    { ngx_string("mqtt_retain"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.retain),
+      NULL },
+
+    { ngx_string("mqtt_publish_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.publish_rate),
+      &ngx_mqtt_client_publish_rate_bounds },
+
+    { ngx_string("mqtt_publish_bytes_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.publish_bytes_rate),
+      NULL },
+
+    { ngx_string("mqtt_max_client_id"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_client_id),
+      &ngx_mqtt_client_from_1_bounds },
+
+    { ngx_string("mqtt_max_topic_length"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_topic_length),
+      &ngx_mqtt_client_from_1_bounds },
+
+    { ngx_string("mqtt_max_topic_levels"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_topic_levels),
+      &ngx_mqtt_client_from_0_bounds },
+
+    { ngx_string("mqtt_max_keepalive"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_keepalive),
+      &ngx_mqtt_client_keepalive_post },
+
+    { ngx_string("mqtt_max_session_expiry"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.max_session_expiry),
+      &ngx_mqtt_client_session_expiry_post },
+
+    { ngx_string("mqtt_websocket_origin"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_1MORE,
+      ngx_mqtt_client_conf_origin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.websocket_origins),
+      NULL },
+
       ngx_null_command
 };
 
 
 static ngx_http_module_t  ngx_http_mqtt_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_mqtt_preconfiguration,        /* preconfiguration */
     NULL,                                  /* postconfiguration */
 
     NULL,                                  /* create main configuration */
@@ -88,7 +247,7 @@ static ngx_http_module_t  ngx_http_mqtt_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_mqtt_create_loc_conf,         /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_mqtt_merge_loc_conf           /* merge location configuration */
 };
 
 
@@ -207,10 +366,119 @@ ngx_http_mqtt_status_header(ngx_http_request_t *r, ngx_str_t *type, off_t len)
 }
 
 
+static ngx_int_t
+ngx_http_mqtt_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_mqtt_add_variables(cf);
+}
+
+
 static void *
 ngx_http_mqtt_create_loc_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_mqtt_loc_conf_t));
+    ngx_http_mqtt_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_mqtt_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->format = NULL;
+     *     conf->pass = { 0, NULL };
+     *     conf->file_name = NULL;
+     *     conf->line = 0;
+     */
+
+    ngx_mqtt_client_conf_init(&conf->client);
+
+    return conf;
+}
+
+
+static char *
+ngx_http_mqtt_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_mqtt_loc_conf_t *prev = parent;
+    ngx_http_mqtt_loc_conf_t *conf = child;
+
+    ngx_mqtt_gateway_ref_t     ref;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    ngx_mqtt_client_conf_merge(&conf->client, &prev->client);
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* "if" and "limit_except" inside of the location */
+
+    if (clcf->noname && clcf->handler == NULL && prev->pass.len) {
+        conf->pass = prev->pass;
+        conf->file_name = prev->file_name;
+        conf->line = prev->line;
+
+        clcf->handler = ngx_http_mqtt_handler;
+    }
+
+    if (conf->pass.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    /* a directive behind ours may have taken the handler, P36 */
+
+    if (clcf->handler != ngx_http_mqtt_handler) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"mqtt_pass\" conflicts with another handler of this "
+                      "location in %s:%ui", conf->file_name, conf->line);
+        return NGX_CONF_ERROR;
+    }
+
+    ref.name = conf->pass;
+    ref.gateway = &conf->client.gateway;
+    ref.check = NULL;
+    ref.file_name = conf->file_name;
+    ref.line = conf->line;
+
+    if (ngx_mqtt_gateway_refer(cf, &ref) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mqtt_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mqtt_loc_conf_t *mlcf = conf;
+
+    ngx_str_t                 *value;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (mlcf->pass.len) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "conflicts with another handler of this location";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return "needs the name of a gateway";
+    }
+
+    mlcf->pass = value[1];
+    mlcf->file_name = cf->conf_file->file.name.data;
+    mlcf->line = cf->conf_file->line;
+
+    clcf->handler = ngx_http_mqtt_handler;
+
+    return NGX_CONF_OK;
 }
 
 

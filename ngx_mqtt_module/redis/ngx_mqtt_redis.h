@@ -42,10 +42,13 @@ struct ngx_mqtt_redis_reply_s {
 /*
  * Flags of a command.  WAIT: while Redis is away the command is kept and sent
  * when it is back, and sent again if the connection broke before its reply
- * came; it must be idempotent.  Without it the command fails at once.
+ * came; it must be idempotent.  Without it the command fails at once.  MARK
+ * helps a command to be so: its last argument is "0", and "1" when it is sent
+ * again.
  */
 
 #define NGX_MQTT_REDIS_WAIT            0x01
+#define NGX_MQTT_REDIS_MARK            0x02
 
 #define NGX_MQTT_REDIS_QUEUE           (32 * 1024 * 1024)
 
@@ -61,6 +64,12 @@ char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
  */
 ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
+
+/*
+ * Before stop(), when there is no event loop any more: waits up to "timeout"
+ * ms for the replies of the commands that are pending, if Redis is there.
+ */
+void ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout);
 
 /* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);

@@ -90,6 +90,7 @@ typedef struct {
     uint16_t                   script;         /* NGX_MQTT_LUA_MAX: none */
     unsigned                   step:3;
     unsigned                   wait:1;
+    unsigned                   mark:1;
     unsigned                   eval:1;
 } ngx_mqtt_redis_cmd_t;
 

@@ -31,7 +31,7 @@
  */
 
 
-#include "ngx_mqtt_route.h"
+#include "ngx_mqtt_route_int.h"
 #include "ngx_mqtt_directory_store.h"
 
 
@@ -78,15 +78,20 @@ static void ngx_mqtt_directory_init_event(ngx_mqtt_worker_t *w,
     ngx_event_t *ev, ngx_event_handler_pt handler);
 static void ngx_mqtt_directory_delete_event(ngx_event_t *ev);
 static ngx_uint_t ngx_mqtt_directory_closed(ngx_mqtt_directory_t *d,
-    ngx_str_t *topic);
+    ngx_str_t *topic, ngx_uint_t gate);
 static ngx_mqtt_dir_t *ngx_mqtt_directory_lock(ngx_mqtt_directory_t *d);
 static void ngx_mqtt_directory_unlock(ngx_mqtt_directory_t *d);
 static void ngx_mqtt_directory_reset(ngx_mqtt_directory_t *d);
 static void ngx_mqtt_directory_arrived(ngx_mqtt_directory_t *d,
     ngx_uint_t slot);
+static ngx_int_t ngx_mqtt_directory_count(ngx_mqtt_worker_t *w,
+    ngx_str_t *filter, ngx_int_t rc, ngx_int_t n);
+static void ngx_mqtt_directory_group(void *data, ngx_mqtt_dir_t *dir,
+    ngx_mqtt_dir_node_t *node);
 static void ngx_mqtt_directory_full(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_directory_rebuild(ngx_event_t *ev);
-static void ngx_mqtt_directory_readd(ngx_mqtt_worker_t *w, ngx_str_t *filter);
+static void ngx_mqtt_directory_readd(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t members);
 static void ngx_mqtt_directory_sweep_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_mqtt_directory_sweep(ngx_mqtt_directory_t *d);
 static void ngx_mqtt_directory_sweep_begin(ngx_mqtt_directory_t *d);
@@ -236,24 +241,92 @@ ngx_int_t
 ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 {
     ngx_int_t              rc;
-    ngx_uint_t             gate;
     ngx_mqtt_dir_t        *dir;
     ngx_mqtt_directory_t  *d;
 
     d = w->directory;
-    gate = ngx_mqtt_dir_gate(d->zone->seed, filter);
 
     dir = ngx_mqtt_directory_lock(d);
     ngx_mqtt_directory_change(dir);
 
     rc = ngx_mqtt_dir_insert(dir, filter, w->slot_index);
 
+    return ngx_mqtt_directory_count(w, filter, rc, 1);
+}
+
+
+void
+ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter)
+{
+    ngx_int_t              rc;
+    ngx_mqtt_dir_t        *dir;
+    ngx_mqtt_directory_t  *d;
+
+    d = w->directory;
+
+    dir = ngx_mqtt_directory_lock(d);
+    ngx_mqtt_directory_change(dir);
+
+    rc = ngx_mqtt_dir_delete(dir, filter, w->slot_index);
+
+    (void) ngx_mqtt_directory_count(w, filter, rc, -1);
+}
+
+
+ngx_int_t
+ngx_mqtt_directory_share(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t members)
+{
+    ngx_int_t              rc;
+    ngx_mqtt_dir_t        *dir;
+    ngx_mqtt_directory_t  *d;
+
+    d = w->directory;
+
+    dir = ngx_mqtt_directory_lock(d);
+    ngx_mqtt_directory_change(dir);
+
+    rc = ngx_mqtt_dir_share(dir, filter, group, w->slot_index, members);
+
+    return ngx_mqtt_directory_count(w, filter, rc, members ? 1 : -1);
+}
+
+
+/* advice only: nothing is torn */
+
+void
+ngx_mqtt_directory_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t stalled)
+{
+    ngx_mqtt_dir_t  *dir;
+
+    dir = ngx_mqtt_directory_lock(w->directory);
+
+    ngx_mqtt_dir_stall(dir, filter, group, w->slot_index, stalled);
+
+    ngx_mqtt_directory_unlock(w->directory);
+}
+
+
+/* the end of a change: NGX_OK of the store means one pair more or less */
+
+static ngx_int_t
+ngx_mqtt_directory_count(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_int_t rc, ngx_int_t n)
+{
+    ngx_uint_t             gate;
+    ngx_mqtt_directory_t  *d;
+
+    d = w->directory;
+
     if (rc == NGX_OK) {
-        d->own[gate]++;
-        ngx_mqtt_count(w, NGX_MQTT_STAT_directory_filters);
+        gate = ngx_mqtt_dir_gate(d->zone->seed, filter);
+
+        d->own[gate] += (uint32_t) n;
+        ngx_mqtt_count_add(w, NGX_MQTT_STAT_directory_filters, n);
     }
 
-    ngx_mqtt_directory_changed(dir);
+    ngx_mqtt_directory_changed(d->dir);
     ngx_mqtt_directory_unlock(d);
 
     if (rc == NGX_ERROR) {
@@ -265,35 +338,12 @@ ngx_mqtt_directory_add(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 }
 
 
-void
-ngx_mqtt_directory_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter)
-{
-    ngx_uint_t             gate;
-    ngx_mqtt_dir_t        *dir;
-    ngx_mqtt_directory_t  *d;
-
-    d = w->directory;
-    gate = ngx_mqtt_dir_gate(d->zone->seed, filter);
-
-    dir = ngx_mqtt_directory_lock(d);
-    ngx_mqtt_directory_change(dir);
-
-    if (ngx_mqtt_dir_delete(dir, filter, w->slot_index) == NGX_OK) {
-        d->own[gate]--;
-        ngx_mqtt_count_sub(w, NGX_MQTT_STAT_directory_filters, 1);
-    }
-
-    ngx_mqtt_directory_changed(dir);
-    ngx_mqtt_directory_unlock(d);
-}
-
-
 ngx_uint_t
 ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
-    ngx_mqtt_workers_t *workers)
+    ngx_mqtt_workers_t *workers, ngx_mqtt_groups_t *groups)
 {
     uint64_t               wanted[NGX_MQTT_DIR_WORDS], any;
-    ngx_uint_t             i;
+    ngx_uint_t             i, gate;
     ngx_mqtt_dir_t        *dir;
     ngx_mqtt_directory_t  *d;
 
@@ -301,7 +351,9 @@ ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
 
     ngx_memzero(workers, sizeof(ngx_mqtt_workers_t));
 
-    if (ngx_mqtt_directory_closed(d, topic)) {
+    gate = ngx_mqtt_dir_gate(d->zone->seed, topic);
+
+    if (ngx_mqtt_directory_closed(d, topic, gate)) {
         return 0;
     }
 
@@ -315,7 +367,22 @@ ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
         wanted[i] &= ~dir->pending[i];
     }
 
-    ngx_mqtt_dir_match(dir, topic, wanted, workers->bits);
+    if (dir->npending || ngx_mqtt_dir_has_groups(dir, gate)) {
+        ngx_mqtt_groups_reset(groups, workers);
+
+        groups->incomplete = ngx_mqtt_dir_bit(dir->pending, w->slot_index)
+                             != 0;
+
+        ngx_mqtt_dir_match(dir, topic, wanted, workers->bits,
+                           ngx_mqtt_directory_group, groups);
+
+        if (groups->groups.nelts || groups->more) {
+            workers->groups = groups->serial;
+        }
+
+    } else {
+        ngx_mqtt_dir_match(dir, topic, wanted, workers->bits, NULL, NULL);
+    }
 
     ngx_mqtt_directory_unlock(d);
 
@@ -329,16 +396,52 @@ ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
 }
 
 
+static void
+ngx_mqtt_directory_group(void *data, ngx_mqtt_dir_t *dir,
+    ngx_mqtt_dir_node_t *node)
+{
+    ngx_mqtt_groups_t *groups = data;
+
+    uint32_t                ref;
+    uint64_t                id;
+    ngx_mqtt_group_t       *group;
+    ngx_mqtt_dir_member_t  *member;
+
+    id = ngx_mqtt_dir_group_id(node);
+
+    if (groups->only && groups->only != id) {
+        return;
+    }
+
+    group = ngx_mqtt_groups_add(groups, id);
+    if (group == NULL) {
+        return;
+    }
+
+    group->turn = node->u.group.turn++;
+
+    for (ref = node->workers; ref; ref = member->next) {
+        member = ngx_mqtt_dir_member(dir, ref);
+
+        if (ngx_mqtt_groups_add_worker(groups, group, member->slot,
+                                       member->count, member->stalled)
+            != NGX_OK)
+        {
+            return;
+        }
+    }
+}
+
+
 /* nobody else has a filter that might match; the order of reads matters */
 
 static ngx_uint_t
-ngx_mqtt_directory_closed(ngx_mqtt_directory_t *d, ngx_str_t *topic)
+ngx_mqtt_directory_closed(ngx_mqtt_directory_t *d, ngx_str_t *topic,
+    ngx_uint_t gate)
 {
-    ngx_uint_t       gate;
     ngx_mqtt_dir_t  *dir;
 
     dir = d->dir;
-    gate = ngx_mqtt_dir_gate(d->zone->seed, topic);
 
     if (dir->epoch != d->epoch) {
         return 0;
@@ -528,11 +631,19 @@ ngx_mqtt_directory_rebuild(ngx_event_t *ev)
 
 
 static void
-ngx_mqtt_directory_readd(ngx_mqtt_worker_t *w, ngx_str_t *filter)
+ngx_mqtt_directory_readd(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    uint64_t group, ngx_uint_t members)
 {
-    if (!w->directory->failed
-        && ngx_mqtt_directory_add(w, filter) != NGX_OK)
-    {
+    ngx_int_t  rc;
+
+    if (w->directory->failed) {
+        return;
+    }
+
+    rc = group ? ngx_mqtt_directory_share(w, filter, group, members)
+               : ngx_mqtt_directory_add(w, filter);
+
+    if (rc != NGX_OK) {
         w->directory->failed = 1;
     }
 }

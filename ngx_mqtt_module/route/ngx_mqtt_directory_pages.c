@@ -48,7 +48,7 @@ ngx_mqtt_dir_pages_format(ngx_mqtt_dir_t *dir, size_t size)
     }
 
     n = (size - head) / each;
-    n = ngx_min(n, (NGX_MQTT_DIR_BITMAP - 1) / NGX_MQTT_DIR_UNITS - 1);
+    n = ngx_min(n, (NGX_MQTT_DIR_SHARED - 1) / NGX_MQTT_DIR_UNITS - 1);
 
     dir->npages = (uint32_t) n;
     dir->nsegments = (uint32_t) n / 8 + 1;

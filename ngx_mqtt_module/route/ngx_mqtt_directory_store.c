@@ -39,17 +39,22 @@ typedef struct {
 } ngx_mqtt_dir_branch_t;
 
 
-static uint32_t ngx_mqtt_dir_find(ngx_mqtt_dir_t *dir, ngx_str_t *filter);
-static uint32_t ngx_mqtt_dir_make(ngx_mqtt_dir_t *dir, ngx_str_t *filter);
+typedef struct {
+    uint64_t                *wanted;
+    uint64_t                 found[NGX_MQTT_DIR_WORDS];
+    ngx_mqtt_dir_group_pt    group;
+    void                    *data;
+} ngx_mqtt_dir_match_t;
+
+
 static uint32_t ngx_mqtt_dir_child(ngx_mqtt_dir_t *dir, uint32_t parent,
     ngx_str_t *level);
 static void ngx_mqtt_dir_key(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_key_t *key,
     uint32_t parent, ngx_str_t *text);
 static uint32_t ngx_mqtt_dir_lookup(ngx_mqtt_dir_t *dir,
     ngx_mqtt_dir_key_t *key);
-static uint32_t ngx_mqtt_dir_add(ngx_mqtt_dir_t *dir, uint32_t parent,
-    ngx_str_t *text, ngx_uint_t gate);
-static void ngx_mqtt_dir_prune(ngx_mqtt_dir_t *dir, uint32_t ref);
+static uint32_t ngx_mqtt_dir_unlink(ngx_mqtt_dir_t *dir, uint32_t ref);
+static ngx_uint_t ngx_mqtt_dir_needed(ngx_mqtt_dir_node_t *node);
 static uint32_t *ngx_mqtt_dir_chain(ngx_mqtt_dir_t *dir, uint32_t hash);
 static uint32_t *ngx_mqtt_dir_bucket(ngx_mqtt_dir_t *dir, ngx_uint_t n);
 static void ngx_mqtt_dir_grow(ngx_mqtt_dir_t *dir);
@@ -58,23 +63,24 @@ static ngx_int_t ngx_mqtt_dir_set(ngx_mqtt_dir_t *dir,
     ngx_mqtt_dir_node_t *node, ngx_uint_t slot);
 static ngx_int_t ngx_mqtt_dir_unset(ngx_mqtt_dir_t *dir,
     ngx_mqtt_dir_node_t *node, ngx_uint_t slot);
-static void ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir,
-    ngx_mqtt_dir_node_t *node);
+static void ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir, uint32_t *workers);
 static void ngx_mqtt_dir_collect(ngx_mqtt_dir_t *dir, uint32_t ref,
-    uint64_t *found);
+    ngx_mqtt_dir_match_t *match);
 static void ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic,
-    uint64_t *wanted, uint64_t *found);
-static ngx_uint_t ngx_mqtt_dir_complete(uint64_t *wanted, uint64_t *found);
+    ngx_mqtt_dir_match_t *match);
+static ngx_uint_t ngx_mqtt_dir_complete(ngx_mqtt_dir_match_t *match);
 static ngx_uint_t ngx_mqtt_dir_take(ngx_mqtt_dir_t *dir,
     ngx_mqtt_dir_node_t *node, uint64_t *slots);
 
 
-#define ngx_mqtt_dir_node(dir, ref)                                           \
-    ((ngx_mqtt_dir_node_t *) ngx_mqtt_dir_data(dir, ref))
+/* where a filter keeps its workers */
 
-#define ngx_mqtt_dir_bitmap(dir, node)                                        \
-    ((uint64_t *) ngx_mqtt_dir_data(dir, (node)->workers                      \
-                                         & ~NGX_MQTT_DIR_BITMAP))
+#define ngx_mqtt_dir_workers(dir, node)                                       \
+    (((node)->workers & NGX_MQTT_DIR_SHARED)                                  \
+     ? &ngx_mqtt_dir_shared(dir, node)->workers : &(node)->workers)
+
+#define ngx_mqtt_dir_bitmap(dir, workers)                                     \
+    ((uint64_t *) ngx_mqtt_dir_data(dir, (workers) & ~NGX_MQTT_DIR_BITMAP))
 
 #define ngx_mqtt_dir_is(level, c)                                             \
     ((level)->len == 1 && (level)->data[0] == c)
@@ -90,6 +96,7 @@ ngx_mqtt_dir_format(ngx_mqtt_dir_t *dir, size_t size, uint64_t seed)
     }
 
     ngx_memzero((void *) dir->gates, sizeof(dir->gates));
+    ngx_memzero(dir->groups, sizeof(dir->groups));
 
     dir->seed = seed;
     dir->nodes = 0;
@@ -181,7 +188,7 @@ ngx_mqtt_dir_gate(uint64_t seed, ngx_str_t *topic)
 }
 
 
-static uint32_t
+uint32_t
 ngx_mqtt_dir_find(ngx_mqtt_dir_t *dir, ngx_str_t *filter)
 {
     uint32_t            ref;
@@ -204,7 +211,7 @@ ngx_mqtt_dir_find(ngx_mqtt_dir_t *dir, ngx_str_t *filter)
 }
 
 
-static uint32_t
+uint32_t
 ngx_mqtt_dir_make(ngx_mqtt_dir_t *dir, ngx_str_t *filter)
 {
     uint32_t    ref, child;
@@ -258,14 +265,14 @@ ngx_mqtt_dir_child(ngx_mqtt_dir_t *dir, uint32_t parent, ngx_str_t *level)
     node = ngx_mqtt_dir_node(dir, parent);
 
     if (ngx_mqtt_dir_is(level, '+')) {
-        return node->plus;
+        return node->u.level.plus;
     }
 
     if (ngx_mqtt_dir_is(level, '#')) {
-        return node->pound;
+        return node->u.level.pound;
     }
 
-    if (node->children == 0) {
+    if (node->u.level.children == 0) {
         return 0;
     }
 
@@ -324,7 +331,7 @@ ngx_mqtt_dir_lookup(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_key_t *key)
 }
 
 
-static uint32_t
+uint32_t
 ngx_mqtt_dir_add(ngx_mqtt_dir_t *dir, uint32_t parent, ngx_str_t *text,
     ngx_uint_t gate)
 {
@@ -362,17 +369,17 @@ ngx_mqtt_dir_add(ngx_mqtt_dir_t *dir, uint32_t parent, ngx_str_t *text,
 
     dir->nodes++;
 
-    if (parent) {
+    if (parent && !(parent & NGX_MQTT_DIR_GROUP)) {
         up = ngx_mqtt_dir_node(dir, parent);
 
         if (ngx_mqtt_dir_is(text, '+')) {
-            up->plus = ref;
+            up->u.level.plus = ref;
 
         } else if (ngx_mqtt_dir_is(text, '#')) {
-            up->pound = ref;
+            up->u.level.pound = ref;
 
         } else {
-            up->children++;
+            up->u.level.children++;
         }
     }
 
@@ -384,18 +391,29 @@ ngx_mqtt_dir_add(ngx_mqtt_dir_t *dir, uint32_t parent, ngx_str_t *text,
 }
 
 
+uint32_t
+ngx_mqtt_dir_find_node(ngx_mqtt_dir_t *dir, uint32_t parent, ngx_str_t *text)
+{
+    ngx_mqtt_dir_key_t  key;
+
+    ngx_mqtt_dir_key(dir, &key, parent, text);
+
+    return ngx_mqtt_dir_lookup(dir, &key);
+}
+
+
 /* frees the node and those above it that nothing needs anymore */
 
-static void
+void
 ngx_mqtt_dir_prune(ngx_mqtt_dir_t *dir, uint32_t ref)
 {
     uint32_t              parent, *next;
-    ngx_mqtt_dir_node_t  *node, *up;
+    ngx_mqtt_dir_node_t  *node;
 
     while (ref && ref != dir->root) {
         node = ngx_mqtt_dir_node(dir, ref);
 
-        if (node->workers || node->children || node->plus || node->pound) {
+        if (ngx_mqtt_dir_needed(node)) {
             return;
         }
 
@@ -408,26 +426,54 @@ ngx_mqtt_dir_prune(ngx_mqtt_dir_t *dir, uint32_t ref)
         *next = node->next;
         dir->nodes--;
 
-        parent = node->parent;
-
-        if (parent) {
-            up = ngx_mqtt_dir_node(dir, parent);
-
-            if (up->plus == ref) {
-                up->plus = 0;
-
-            } else if (up->pound == ref) {
-                up->pound = 0;
-
-            } else {
-                up->children--;
-            }
-        }
+        parent = ngx_mqtt_dir_unlink(dir, ref);
 
         ngx_mqtt_dir_free(dir, ref);
 
         ref = parent;
     }
+}
+
+
+static uint32_t
+ngx_mqtt_dir_unlink(ngx_mqtt_dir_t *dir, uint32_t ref)
+{
+    uint32_t              parent;
+    ngx_mqtt_dir_node_t  *up;
+
+    parent = ngx_mqtt_dir_node(dir, ref)->parent;
+
+    if (parent & NGX_MQTT_DIR_GROUP) {
+        return ngx_mqtt_dir_group_unlink(dir, ref);
+    }
+
+    if (parent) {
+        up = ngx_mqtt_dir_node(dir, parent);
+
+        if (up->u.level.plus == ref) {
+            up->u.level.plus = 0;
+
+        } else if (up->u.level.pound == ref) {
+            up->u.level.pound = 0;
+
+        } else {
+            up->u.level.children--;
+        }
+    }
+
+    return parent;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_dir_needed(ngx_mqtt_dir_node_t *node)
+{
+    if (node->workers || (node->parent & NGX_MQTT_DIR_GROUP)) {
+        return node->workers != 0;
+    }
+
+    return node->u.level.children || node->u.level.plus
+           || node->u.level.pound;
 }
 
 
@@ -527,19 +573,21 @@ static ngx_int_t
 ngx_mqtt_dir_set(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
     ngx_uint_t slot)
 {
-    uint32_t   ref;
+    uint32_t   ref, *workers;
     uint64_t  *bits;
 
-    if (node->workers == 0) {
-        node->workers = (uint32_t) slot + 1;
+    workers = ngx_mqtt_dir_workers(dir, node);
+
+    if (*workers == 0) {
+        *workers = (uint32_t) slot + 1;
         return NGX_OK;
     }
 
-    if (node->workers == slot + 1) {
+    if (*workers == slot + 1) {
         return NGX_DECLINED;
     }
 
-    if (!(node->workers & NGX_MQTT_DIR_BITMAP)) {
+    if (!(*workers & NGX_MQTT_DIR_BITMAP)) {
         ref = ngx_mqtt_dir_alloc(dir, NGX_MQTT_DIR_SLOTS / 8);
         if (ref == 0) {
             return NGX_ERROR;
@@ -548,12 +596,12 @@ ngx_mqtt_dir_set(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
         bits = ngx_mqtt_dir_data(dir, ref);
 
         ngx_memzero(bits, NGX_MQTT_DIR_SLOTS / 8);
-        ngx_mqtt_dir_bit_set(bits, node->workers - 1);
+        ngx_mqtt_dir_bit_set(bits, *workers - 1);
 
-        node->workers = ref | NGX_MQTT_DIR_BITMAP;
+        *workers = ref | NGX_MQTT_DIR_BITMAP;
     }
 
-    bits = ngx_mqtt_dir_bitmap(dir, node);
+    bits = ngx_mqtt_dir_bitmap(dir, *workers);
 
     if (ngx_mqtt_dir_bit(bits, slot)) {
         return NGX_DECLINED;
@@ -569,18 +617,21 @@ static ngx_int_t
 ngx_mqtt_dir_unset(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
     ngx_uint_t slot)
 {
+    uint32_t  *workers;
     uint64_t  *bits;
 
-    if (node->workers == slot + 1) {
-        node->workers = 0;
+    workers = ngx_mqtt_dir_workers(dir, node);
+
+    if (*workers == slot + 1) {
+        *workers = 0;
         return NGX_OK;
     }
 
-    if (!(node->workers & NGX_MQTT_DIR_BITMAP)) {
+    if (!(*workers & NGX_MQTT_DIR_BITMAP)) {
         return NGX_DECLINED;
     }
 
-    bits = ngx_mqtt_dir_bitmap(dir, node);
+    bits = ngx_mqtt_dir_bitmap(dir, *workers);
 
     if (!ngx_mqtt_dir_bit(bits, slot)) {
         return NGX_DECLINED;
@@ -588,7 +639,7 @@ ngx_mqtt_dir_unset(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
 
     ngx_mqtt_dir_bit_clear(bits, slot);
 
-    ngx_mqtt_dir_shrink(dir, node);
+    ngx_mqtt_dir_shrink(dir, workers);
 
     return NGX_OK;
 }
@@ -597,13 +648,13 @@ ngx_mqtt_dir_unset(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
 /* no bitmap for less than two */
 
 static void
-ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node)
+ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir, uint32_t *workers)
 {
     uint32_t     bitmap, last;
     uint64_t    *bits;
     ngx_uint_t   i, n;
 
-    bits = ngx_mqtt_dir_bitmap(dir, node);
+    bits = ngx_mqtt_dir_bitmap(dir, *workers);
 
     n = 0;
     last = 0;
@@ -617,8 +668,8 @@ ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node)
     }
 
     if (n < 2) {
-        bitmap = node->workers & ~NGX_MQTT_DIR_BITMAP;
-        node->workers = last;
+        bitmap = *workers & ~NGX_MQTT_DIR_BITMAP;
+        *workers = last;
 
         ngx_mqtt_dir_free(dir, bitmap);
     }
@@ -626,61 +677,76 @@ ngx_mqtt_dir_shrink(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node)
 
 
 static void
-ngx_mqtt_dir_collect(ngx_mqtt_dir_t *dir, uint32_t ref, uint64_t *found)
+ngx_mqtt_dir_collect(ngx_mqtt_dir_t *dir, uint32_t ref,
+    ngx_mqtt_dir_match_t *match)
 {
+    uint32_t              workers;
     uint64_t             *bits;
     ngx_uint_t            i;
     ngx_mqtt_dir_node_t  *node;
 
     node = ngx_mqtt_dir_node(dir, ref);
+    workers = node->workers;
 
-    if (node->workers == 0) {
+    if (workers & NGX_MQTT_DIR_SHARED) {
+        workers = ngx_mqtt_dir_shared(dir, node)->workers;
+
+        if (match->group) {
+            ngx_mqtt_dir_groups(dir, node, match->group, match->data);
+        }
+    }
+
+    if (workers == 0) {
         return;
     }
 
-    if (!(node->workers & NGX_MQTT_DIR_BITMAP)) {
-        ngx_mqtt_dir_bit_set(found, node->workers - 1);
+    if (!(workers & NGX_MQTT_DIR_BITMAP)) {
+        ngx_mqtt_dir_bit_set(match->found, workers - 1);
         return;
     }
 
-    bits = ngx_mqtt_dir_bitmap(dir, node);
+    bits = ngx_mqtt_dir_bitmap(dir, workers);
 
     for (i = 0; i < NGX_MQTT_DIR_WORDS; i++) {
-        found[i] |= bits[i];
+        match->found[i] |= bits[i];
     }
 }
 
 
 void
 ngx_mqtt_dir_match(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
-    uint64_t *found)
+    uint64_t *found, ngx_mqtt_dir_group_pt group, void *data)
 {
-    uint32_t              ref;
-    uint64_t              all[NGX_MQTT_DIR_WORDS];
-    ngx_uint_t            i;
-    ngx_mqtt_dir_key_t    key;
-    ngx_mqtt_dir_node_t  *root;
+    uint32_t               ref;
+    ngx_uint_t             i;
+    ngx_mqtt_dir_key_t     key;
+    ngx_mqtt_dir_node_t   *root;
+    ngx_mqtt_dir_match_t   match;
 
-    ngx_memzero(all, sizeof(all));
+    ngx_memzero(match.found, sizeof(match.found));
+
+    match.wanted = wanted;
+    match.group = group;
+    match.data = data;
 
     ngx_mqtt_dir_key(dir, &key, 0, topic);
 
     ref = ngx_mqtt_dir_lookup(dir, &key);
 
     if (ref) {
-        ngx_mqtt_dir_collect(dir, ref, all);
+        ngx_mqtt_dir_collect(dir, ref, &match);
     }
 
     root = ngx_mqtt_dir_node(dir, dir->root);
 
-    if ((root->children || root->plus || root->pound)
-        && !ngx_mqtt_dir_complete(wanted, all))
+    if ((root->u.level.children || root->u.level.plus || root->u.level.pound)
+        && !ngx_mqtt_dir_complete(&match))
     {
-        ngx_mqtt_dir_walk(dir, topic, wanted, all);
+        ngx_mqtt_dir_walk(dir, topic, &match);
     }
 
     for (i = 0; i < NGX_MQTT_DIR_WORDS; i++) {
-        found[i] |= all[i] & wanted[i];
+        found[i] |= match.found[i] & wanted[i];
     }
 }
 
@@ -691,8 +757,8 @@ ngx_mqtt_dir_match(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
  */
 
 static void
-ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
-    uint64_t *found)
+ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic,
+    ngx_mqtt_dir_match_t *match)
 {
     uint32_t                ref, child, plus;
     ngx_str_t               rest, level;
@@ -708,7 +774,7 @@ ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
     branches[0].rest = *topic;
     n = 1;
 
-    while (n && !ngx_mqtt_dir_complete(wanted, found)) {
+    while (n && !ngx_mqtt_dir_complete(match)) {
         n--;
         ref = branches[n].node;
         rest = branches[n].rest;
@@ -717,17 +783,17 @@ ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
 
         for ( ;; ) {
 
-            if (node->pound && !special) {
-                ngx_mqtt_dir_collect(dir, node->pound, found);
+            if (node->u.level.pound && !special) {
+                ngx_mqtt_dir_collect(dir, node->u.level.pound, match);
             }
 
             if (!ngx_mqtt_topic_next_level(&rest, &level)) {
-                ngx_mqtt_dir_collect(dir, ref, found);
+                ngx_mqtt_dir_collect(dir, ref, match);
                 break;
             }
 
             child = ngx_mqtt_dir_child(dir, ref, &level);
-            plus = special ? 0 : node->plus;
+            plus = special ? 0 : node->u.level.plus;
 
             special = 0;
 
@@ -749,13 +815,19 @@ ngx_mqtt_dir_walk(ngx_mqtt_dir_t *dir, ngx_str_t *topic, uint64_t *wanted,
 }
 
 
+/* never while groups are looked for */
+
 static ngx_uint_t
-ngx_mqtt_dir_complete(uint64_t *wanted, uint64_t *found)
+ngx_mqtt_dir_complete(ngx_mqtt_dir_match_t *match)
 {
     ngx_uint_t  i;
 
+    if (match->group) {
+        return 0;
+    }
+
     for (i = 0; i < NGX_MQTT_DIR_WORDS; i++) {
-        if (wanted[i] & ~found[i]) {
+        if (match->wanted[i] & ~match->found[i]) {
             return 0;
         }
     }
@@ -779,8 +851,8 @@ again:
         node = ngx_mqtt_dir_node(dir, ref);
         n++;
 
-        if (ngx_mqtt_dir_take(dir, node, slots) && node->workers == 0
-            && node->children == 0 && !node->plus && !node->pound)
+        if (ngx_mqtt_dir_take(dir, node, slots)
+            && !ngx_mqtt_dir_needed(node))
         {
             /* others of this bucket may go with it */
 
@@ -797,26 +869,35 @@ static ngx_uint_t
 ngx_mqtt_dir_take(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
     uint64_t *slots)
 {
+    uint32_t    *workers;
     uint64_t    *bits, word;
     ngx_uint_t   i, n;
 
-    if (node->workers == 0) {
+    if (node->parent & NGX_MQTT_DIR_GROUP) {
+        n = ngx_mqtt_dir_group_take(dir, node, slots);
+        dir->gates[node->gate] -= (uint32_t) n;
+        return n;
+    }
+
+    workers = ngx_mqtt_dir_workers(dir, node);
+
+    if (*workers == 0) {
         return 0;
     }
 
-    if (!(node->workers & NGX_MQTT_DIR_BITMAP)) {
+    if (!(*workers & NGX_MQTT_DIR_BITMAP)) {
 
-        if (!ngx_mqtt_dir_bit(slots, node->workers - 1)) {
+        if (!ngx_mqtt_dir_bit(slots, *workers - 1)) {
             return 0;
         }
 
-        node->workers = 0;
+        *workers = 0;
         dir->gates[node->gate]--;
 
         return 1;
     }
 
-    bits = ngx_mqtt_dir_bitmap(dir, node);
+    bits = ngx_mqtt_dir_bitmap(dir, *workers);
     n = 0;
 
     for (i = 0; i < NGX_MQTT_DIR_WORDS; i++) {
@@ -830,7 +911,7 @@ ngx_mqtt_dir_take(ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *node,
 
     if (n) {
         dir->gates[node->gate] -= (uint32_t) n;
-        ngx_mqtt_dir_shrink(dir, node);
+        ngx_mqtt_dir_shrink(dir, workers);
     }
 
     return n;

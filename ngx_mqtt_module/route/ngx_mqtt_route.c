@@ -21,24 +21,28 @@
 
 
 static void ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
-    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
-static ngx_mqtt_sub_t *ngx_mqtt_route_find(ngx_mqtt_worker_t *w,
-    ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter, ngx_str_t *share);
+    ngx_mqtt_directory_add_pt add);
+static void ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, void *data);
 static ngx_mqtt_filter_node_t *ngx_mqtt_route_filter(ngx_mqtt_worker_t *w,
     ngx_str_t *filter);
-static ngx_mqtt_share_t *ngx_mqtt_route_share(ngx_mqtt_worker_t *w,
-    ngx_mqtt_filter_node_t *node, ngx_str_t *name);
+static ngx_int_t ngx_mqtt_route_join(ngx_mqtt_worker_t *w,
+    ngx_mqtt_filter_node_t *node, ngx_str_t *share, ngx_mqtt_sub_t *sub);
 static void ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub);
 static void ngx_mqtt_route_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node);
-static void ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w,
-    ngx_mqtt_filter_node_t *node, ngx_mqtt_share_t *share);
+static void ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged);
 static void ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node);
+static uint64_t ngx_mqtt_route_number(ngx_mqtt_logged_t *logged,
+    ngx_str_t *filter);
 static void ngx_mqtt_route_collect(ngx_mqtt_route_t *route,
     ngx_mqtt_sub_t *sub);
+static void ngx_mqtt_route_add_ref(ngx_mqtt_route_t *route,
+    ngx_mqtt_delivery_t *dv, ngx_mqtt_log_ref_t *ref);
 static ngx_mqtt_delivery_t *ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     ngx_mqtt_subscriber_t *subscriber);
-static void ngx_mqtt_route_deliver(ngx_mqtt_route_t *route);
+static void ngx_mqtt_route_deliver(ngx_mqtt_route_t *route, u_char *uid);
 
 
 ngx_int_t
@@ -58,6 +62,12 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
         != NGX_OK
         || ngx_array_init(&route->ids, w->cycle->pool, 64,
                           sizeof(ngx_mqtt_route_id_t))
+           != NGX_OK
+        || ngx_array_init(&route->refs, w->cycle->pool, 64,
+                          sizeof(ngx_mqtt_route_ref_t))
+           != NGX_OK
+        || ngx_array_init(&route->shared, w->cycle->pool, 64,
+                          sizeof(uint64_t))
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -67,6 +77,10 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
 
     ngx_mqtt_directory_on_rebuild(w, ngx_mqtt_route_each);
 
+    if (ngx_mqtt_share_start(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_mqtt_route_bus_init(w);
 }
 
@@ -74,16 +88,39 @@ ngx_mqtt_route_start(ngx_mqtt_worker_t *w)
 void
 ngx_mqtt_route_stop(ngx_mqtt_worker_t *w)
 {
+    if (w->route->shares) {
+        ngx_mqtt_share_stop(w);
+    }
+
     ngx_mqtt_filters_free(w, &w->route->filters);
     w->route = NULL;
 }
 
 
 static void
-ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
-    void (*add)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+ngx_mqtt_route_each(ngx_mqtt_worker_t *w, ngx_mqtt_directory_add_pt add)
 {
-    ngx_mqtt_filters_each(w, &w->route->filters, add);
+    ngx_mqtt_filters_each(w, &w->route->filters, ngx_mqtt_route_each_filter,
+                          &add);
+}
+
+
+static void
+ngx_mqtt_route_each_filter(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data)
+{
+    ngx_mqtt_directory_add_pt *add = data;
+
+    ngx_mqtt_share_t  *share;
+
+    if (!ngx_queue_empty(&node->subs)) {
+        (*add)(w, &node->node.key, 0, 1);
+    }
+
+    for (share = node->shares; share; share = share->next) {
+        share->stalled = 0;
+        (*add)(w, &node->node.key, share->id, share->nmembers);
+    }
 }
 
 
@@ -93,10 +130,9 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
     ngx_uint_t options, uint32_t id, ngx_uint_t *existed)
 {
     ngx_mqtt_sub_t          *sub;
-    ngx_mqtt_share_t        *sh;
     ngx_mqtt_filter_node_t  *node;
 
-    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+    sub = ngx_mqtt_route_find(subscriber, filter, share);
 
     if (sub) {
         *existed = 1;
@@ -114,14 +150,9 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
         return NULL;
     }
 
-    sh = NULL;
     sub = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_sub_t));
 
-    if (sub && share->len) {
-        sh = ngx_mqtt_route_share(w, node, share);
-    }
-
-    if (sub == NULL || (share->len && sh == NULL)) {
+    if (sub == NULL || ngx_mqtt_route_join(w, node, share, sub) != NGX_OK) {
         ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
         ngx_mqtt_route_prune(w, node);
         return NULL;
@@ -129,11 +160,9 @@ ngx_mqtt_route_subscribe(ngx_mqtt_worker_t *w,
 
     sub->subscriber = subscriber;
     sub->filter = node;
-    sub->share = sh;
+    sub->reader = NULL;
     sub->options = (uint8_t) options;
     sub->id = id;
-
-    ngx_queue_insert_tail(sh ? &sh->members : &node->subs, &sub->queue);
 
     sub->next = subscriber->subs;
     subscriber->subs = sub;
@@ -151,7 +180,7 @@ ngx_mqtt_route_unsubscribe(ngx_mqtt_worker_t *w,
 {
     ngx_mqtt_sub_t  *sub, **next;
 
-    sub = ngx_mqtt_route_find(w, subscriber, filter, share);
+    sub = ngx_mqtt_route_find(subscriber, filter, share);
 
     if (sub == NULL) {
         return NGX_DECLINED;
@@ -188,9 +217,9 @@ ngx_mqtt_route_unsubscribe_all(ngx_mqtt_worker_t *w,
 
 /* a client has few subscriptions, a filter may have a million subscribers */
 
-static ngx_mqtt_sub_t *
-ngx_mqtt_route_find(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber,
-    ngx_str_t *filter, ngx_str_t *share)
+ngx_mqtt_sub_t *
+ngx_mqtt_route_find(ngx_mqtt_subscriber_t *subscriber, ngx_str_t *filter,
+    ngx_str_t *share)
 {
     ngx_str_t       *key, *name;
     ngx_mqtt_sub_t  *sub;
@@ -226,8 +255,6 @@ ngx_mqtt_route_find(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber,
 }
 
 
-/* the filter, made and told to the node if it is new */
-
 static ngx_mqtt_filter_node_t *
 ngx_mqtt_route_filter(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 {
@@ -238,64 +265,51 @@ ngx_mqtt_route_filter(ngx_mqtt_worker_t *w, ngx_str_t *filter)
 
     node = ngx_mqtt_filters_find(filters, filter);
 
-    if (node) {
-        return node;
-    }
-
-    node = ngx_mqtt_filters_add(w, filters, filter);
-
-    if (node && ngx_mqtt_directory_add(w, filter) != NGX_OK) {
-        ngx_mqtt_filters_remove(w, filters, node);
-        return NULL;
-    }
-
-    return node;
+    return node ? node : ngx_mqtt_filters_add(w, filters, filter);
 }
 
 
-static ngx_mqtt_share_t *
-ngx_mqtt_route_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
-    ngx_str_t *name)
+/* the node is told before the client is */
+
+static ngx_int_t
+ngx_mqtt_route_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    ngx_str_t *share, ngx_mqtt_sub_t *sub)
 {
-    ngx_mqtt_share_t  *share;
-
-    for (share = node->shares; share; share = share->next) {
-
-        if (share->name.len == name->len
-            && ngx_memcmp(share->name.data, name->data, name->len) == 0)
-        {
-            return share;
-        }
+    if (share->len) {
+        sub->share = ngx_mqtt_share_join(w, node, share, sub);
+        return sub->share ? NGX_OK : NGX_ERROR;
     }
 
-    share = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_share_t) + name->len);
-    if (share == NULL) {
-        return NULL;
+    if (ngx_queue_empty(&node->subs)
+        && ngx_mqtt_directory_add(w, &node->node.key) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    ngx_queue_init(&share->members);
+    ngx_queue_insert_tail(&node->subs, &sub->queue);
+    sub->share = NULL;
 
-    share->name.len = name->len;
-    share->name.data = (u_char *) share + sizeof(ngx_mqtt_share_t);
-    ngx_memcpy(share->name.data, name->data, name->len);
-
-    share->next = node->shares;
-    node->shares = share;
-
-    return share;
+    return NGX_OK;
 }
 
 
 static void
 ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub)
 {
+    ngx_mqtt_filter_node_t  *node;
+
+    node = sub->filter;
+
     ngx_queue_remove(&sub->queue);
 
     if (sub->share) {
-        ngx_mqtt_route_prune_share(w, sub->filter, sub->share);
+        ngx_mqtt_share_leave(w, node, sub->share);
+
+    } else if (ngx_queue_empty(&node->subs)) {
+        ngx_mqtt_directory_remove(w, &node->node.key);
     }
 
-    ngx_mqtt_route_prune(w, sub->filter);
+    ngx_mqtt_route_prune(w, node);
 
     ngx_mqtt_free(w, sub, sizeof(ngx_mqtt_sub_t));
     ngx_mqtt_count_sub(w, NGX_MQTT_STAT_subscriptions, 1);
@@ -306,29 +320,8 @@ static void
 ngx_mqtt_route_prune(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node)
 {
     if (ngx_queue_empty(&node->subs) && node->shares == NULL) {
-        ngx_mqtt_directory_remove(w, &node->node.key);
         ngx_mqtt_filters_remove(w, &w->route->filters, node);
     }
-}
-
-
-static void
-ngx_mqtt_route_prune_share(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
-    ngx_mqtt_share_t *share)
-{
-    ngx_mqtt_share_t  **next;
-
-    if (!ngx_queue_empty(&share->members)) {
-        return;
-    }
-
-    for (next = &node->shares; *next != share; next = &(*next)->next) {
-        /* void */
-    }
-
-    *next = share->next;
-
-    ngx_mqtt_free(w, share, sizeof(ngx_mqtt_share_t) + share->name.len);
 }
 
 
@@ -336,22 +329,35 @@ ngx_int_t
 ngx_mqtt_route_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers)
 {
-    if (!ngx_mqtt_directory_find(w, &m->topic, workers)) {
-        return NGX_OK;
+    ngx_mqtt_groups_t  *groups;
+
+    groups = &w->route->shares->found;
+
+    if (ngx_mqtt_directory_find(w, &m->topic, workers, groups)
+        && ngx_mqtt_route_check(w, workers) != NGX_OK)
+    {
+        return NGX_BUSY;
     }
 
-    return ngx_mqtt_route_check(w, workers);
+    return workers->groups ? ngx_mqtt_groups_check(w, groups) : NGX_OK;
 }
 
 
 ngx_int_t
 ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude)
+    ngx_mqtt_workers_t *workers, ngx_mqtt_subscriber_t *exclude,
+    ngx_mqtt_logged_t *logged)
 {
     ngx_int_t  rc, local;
 
-    rc = ngx_mqtt_route_send(w, m, workers);
-    local = ngx_mqtt_route_local(w, m, exclude);
+    rc = ngx_mqtt_route_send(w, m, workers, logged);
+    local = ngx_mqtt_route_local(w, m, exclude, logged);
+
+    if ((workers->groups || w->route->shared.nelts)
+        && ngx_mqtt_share_publish(w, m, workers) == NGX_OK)
+    {
+        rc = NGX_OK;
+    }
 
     return (rc == NGX_OK || local == NGX_OK) ? NGX_OK : NGX_DECLINED;
 }
@@ -359,25 +365,69 @@ ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 ngx_int_t
 ngx_mqtt_route_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_subscriber_t *exclude)
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged)
 {
     ngx_mqtt_route_t  *route;
 
     route = w->route;
 
-    route->msg = m;
-    route->exclude = exclude;
-    route->stamp++;
-    route->matches = 0;
-    route->deliveries.nelts = 0;
-    route->ids.nelts = 0;
+    ngx_mqtt_route_begin(route, m, exclude, logged);
 
     ngx_mqtt_filters_match(&route->filters, &m->topic,
                            ngx_mqtt_route_matched, route);
 
-    ngx_mqtt_route_deliver(route);
+    ngx_mqtt_route_deliver(route, (logged && logged->n > 1) ? logged->uid
+                                                            : NULL);
 
     return route->matches ? NGX_OK : NGX_DECLINED;
+}
+
+
+void
+ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *subscriber, ngx_uint_t own,
+    ngx_mqtt_log_ref_t *ref, u_char *uid)
+{
+    ngx_mqtt_sub_t       *sub;
+    ngx_mqtt_route_t     *route;
+    ngx_mqtt_delivery_t  *dv;
+
+    route = w->route;
+
+    ngx_mqtt_route_begin(route, m, own ? subscriber : NULL, NULL);
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+
+        if (sub->share == NULL
+            && ngx_mqtt_topic_match(&sub->filter->node.key, &m->topic))
+        {
+            ngx_mqtt_route_collect(route, sub);
+        }
+    }
+
+    if (route->deliveries.nelts) {
+        dv = route->deliveries.elts;
+
+        ngx_mqtt_route_add_ref(route, dv, ref);
+        ngx_mqtt_route_deliver(route, uid);
+    }
+}
+
+
+static void
+ngx_mqtt_route_begin(ngx_mqtt_route_t *route, ngx_mqtt_msg_t *m,
+    ngx_mqtt_subscriber_t *exclude, ngx_mqtt_logged_t *logged)
+{
+    route->msg = m;
+    route->exclude = exclude;
+    route->logged = logged;
+    route->number = 0;
+    route->stamp++;
+    route->matches = 0;
+    route->deliveries.nelts = 0;
+    route->ids.nelts = 0;
+    route->refs.nelts = 0;
+    route->shared.nelts = 0;
 }
 
 
@@ -386,8 +436,11 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_route_t *route = data;
 
-    ngx_queue_t       *q;
-    ngx_mqtt_share_t  *share;
+    ngx_queue_t  *q;
+
+    if (route->logged) {
+        route->number = ngx_mqtt_route_number(route->logged, &node->node.key);
+    }
 
     for (q = ngx_queue_head(&node->subs);
          q != ngx_queue_sentinel(&node->subs);
@@ -397,17 +450,31 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
                                ngx_queue_data(q, ngx_mqtt_sub_t, queue));
     }
 
-    for (share = node->shares; share; share = share->next) {
+    /* for publish(), who knows of the other members */
 
-        /* round robin */
-
-        q = ngx_queue_head(&share->members);
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&share->members, q);
-
-        ngx_mqtt_route_collect(route,
-                               ngx_queue_data(q, ngx_mqtt_sub_t, queue));
+    if (node->shares) {
+        ngx_mqtt_share_matched(&route->shared, node);
     }
+}
+
+
+static uint64_t
+ngx_mqtt_route_number(ngx_mqtt_logged_t *logged, ngx_str_t *filter)
+{
+    ngx_str_t   *key;
+    ngx_uint_t   i;
+
+    for (i = 0; i < logged->n; i++) {
+        key = &logged->positions[i].filter;
+
+        if (key->len == filter->len
+            && ngx_memcmp(key->data, filter->data, key->len) == 0)
+        {
+            return logged->positions[i].number;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -415,6 +482,7 @@ static void
 ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
 {
     ngx_uint_t             qos;
+    ngx_mqtt_log_ref_t     ref;
     ngx_mqtt_delivery_t   *dv;
     ngx_mqtt_route_id_t   *id;
 
@@ -442,6 +510,17 @@ ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
         dv->retain = 1;
     }
 
+    if (sub->reader && sub->share == NULL) {
+        dv->readers++;
+
+        if (route->number) {
+            ref.reader = sub->reader;
+            ref.number = route->number;
+
+            ngx_mqtt_route_add_ref(route, dv, &ref);
+        }
+    }
+
     if (sub->id) {
         id = ngx_array_push(&route->ids);
         if (id == NULL) {
@@ -452,6 +531,23 @@ ngx_mqtt_route_collect(ngx_mqtt_route_t *route, ngx_mqtt_sub_t *sub)
         id->next = dv->ids;
         dv->ids = route->ids.nelts;
     }
+}
+
+
+static void
+ngx_mqtt_route_add_ref(ngx_mqtt_route_t *route, ngx_mqtt_delivery_t *dv,
+    ngx_mqtt_log_ref_t *ref)
+{
+    ngx_mqtt_route_ref_t  *rr;
+
+    rr = ngx_array_push(&route->refs);
+    if (rr == NULL) {
+        return;
+    }
+
+    rr->ref = *ref;
+    rr->next = dv->refs;
+    dv->refs = route->refs.nelts;
 }
 
 
@@ -475,36 +571,56 @@ ngx_mqtt_route_delivery(ngx_mqtt_route_t *route,
     dv->qos = 0;
     dv->retain = 0;
     dv->ids = 0;
+    dv->refs = 0;
+    dv->readers = 0;
 
     subscriber->stamp = route->stamp;
-    subscriber->delivery = route->deliveries.nelts - 1;
+    subscriber->delivery = (uint32_t) route->deliveries.nelts - 1;
 
     return dv;
 }
 
 
 static void
-ngx_mqtt_route_deliver(ngx_mqtt_route_t *route)
+ngx_mqtt_route_deliver(ngx_mqtt_route_t *route, u_char *uid)
 {
-    uint32_t              ids[NGX_MQTT_ROUTE_IDS];
-    ngx_uint_t            i, n, next;
-    ngx_mqtt_delivery_t  *dv;
-    ngx_mqtt_route_id_t  *id;
+    uint32_t               ids[NGX_MQTT_ROUTE_IDS];
+    ngx_uint_t             i, next;
+    ngx_mqtt_copy_t        copy;
+    ngx_mqtt_log_ref_t     refs[NGX_MQTT_ROUTE_IDS];
+    ngx_mqtt_delivery_t   *dv;
+    ngx_mqtt_route_id_t   *id;
+    ngx_mqtt_route_ref_t  *ref;
 
     id = route->ids.elts;
+    ref = route->refs.elts;
     dv = route->deliveries.elts;
 
+    copy.ids = ids;
+    copy.refs = refs;
+    copy.uid = uid;
+
     for (i = 0; i < route->deliveries.nelts; i++) {
-        n = 0;
+        copy.qos = dv[i].qos;
+        copy.retain = dv[i].retain;
+        copy.readers = dv[i].readers;
+        copy.nids = 0;
+        copy.nrefs = 0;
 
         for (next = dv[i].ids;
-             next && n < NGX_MQTT_ROUTE_IDS;
+             next && copy.nids < NGX_MQTT_ROUTE_IDS;
              next = id[next - 1].next)
         {
-            ids[n++] = id[next - 1].id;
+            ids[copy.nids++] = id[next - 1].id;
         }
 
-        route->worker->hooks->deliver(dv[i].subscriber, route->msg, dv[i].qos,
-                                      dv[i].retain, ids, n);
+        for (next = dv[i].refs;
+             next && copy.nrefs < NGX_MQTT_ROUTE_IDS;
+             next = ref[next - 1].next)
+        {
+            refs[copy.nrefs++] = ref[next - 1].ref;
+        }
+
+        route->worker->hooks->deliver(dv[i].subscriber, route->msg, &copy);
     }
 }

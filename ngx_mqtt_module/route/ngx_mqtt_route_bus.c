@@ -12,7 +12,8 @@
  *     more, to none: the publisher waits and its message comes again.
  * (2) The publisher need not wait for the receivers: a clean session lives and
  *     dies with the worker that gets the frame, and what is durable does not
- *     depend on a frame.
+ *     depend on a frame.  It goes with where it stands in the logs, for the
+ *     persistent sessions there.
  *
  * Called from: ngx_mqtt_route.c, bus frames.
  */
@@ -23,8 +24,16 @@
 
 static ngx_uint_t ngx_mqtt_route_next_worker(ngx_mqtt_workers_t *workers,
     ngx_uint_t *slot);
+static ngx_int_t ngx_mqtt_route_write_logged(ngx_mqtt_worker_t *w,
+    ngx_mqtt_logged_t *logged, ngx_str_t *part);
 static void ngx_mqtt_route_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body);
+static ngx_int_t ngx_mqtt_route_read_logged(ngx_mqtt_worker_t *w,
+    ngx_str_t *body, ngx_mqtt_logged_t **logged);
+
+
+#define ngx_mqtt_logged_size(n)                                               \
+    (sizeof(ngx_mqtt_logged_t) + (n) * sizeof(ngx_mqtt_log_position_t))
 
 
 ngx_int_t
@@ -62,11 +71,11 @@ ngx_mqtt_route_check(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers)
 
 ngx_int_t
 ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers)
+    ngx_mqtt_workers_t *workers, ngx_mqtt_logged_t *logged)
 {
     u_char            head[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t         rc;
-    ngx_str_t         parts[5];
+    ngx_str_t         parts[6];
     ngx_uint_t        slot;
     ngx_mqtt_peer_t   peer;
     ngx_mqtt_zone_t  *zone;
@@ -74,18 +83,20 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     slot = 0;
     rc = NGX_DECLINED;
 
-    if (!ngx_mqtt_route_next_worker(workers, &slot)) {
+    if (!ngx_mqtt_route_next_worker(workers, &slot)
+        || ngx_mqtt_route_write_logged(w, logged, &parts[0]) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
     zone = ngx_mqtt_zone(w->gateway);
 
-    parts[0].data = head;
-    parts[0].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
-    parts[1] = m->topic;
-    parts[2] = m->payload;
-    parts[3] = m->props;
-    parts[4] = m->origin;
+    parts[1].data = head;
+    parts[1].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
+    parts[2] = m->topic;
+    parts[3] = m->payload;
+    parts[4] = m->props;
+    parts[5] = m->origin;
 
     while (ngx_mqtt_route_next_worker(workers, &slot)) {
         peer.slot = slot++;
@@ -93,14 +104,57 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         /* whoever is gone needs no message */
 
-        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 5)
+        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 6)
             == NGX_OK)
         {
             rc = NGX_OK;
         }
     }
 
+    if (logged) {
+        ngx_mqtt_free(w, parts[0].data, parts[0].len);
+    }
+
     return rc;
+}
+
+
+/* how many logs, and then uid and positions; without logs a constant */
+
+static ngx_int_t
+ngx_mqtt_route_write_logged(ngx_mqtt_worker_t *w, ngx_mqtt_logged_t *logged,
+    ngx_str_t *part)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    if (logged == NULL) {
+        ngx_str_set(part, "\0\0\0\0");
+        return NGX_OK;
+    }
+
+    part->len = 4 + NGX_MQTT_LOG_UID;
+
+    for (i = 0; i < logged->n; i++) {
+        part->len += 8 + 4 + logged->positions[i].filter.len;
+    }
+
+    p = ngx_mqtt_alloc(w, part->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    part->data = p;
+
+    p = ngx_mqtt_frame_write_u32(p, (uint32_t) logged->n);
+    p = ngx_cpymem(p, logged->uid, NGX_MQTT_LOG_UID);
+
+    for (i = 0; i < logged->n; i++) {
+        p = ngx_mqtt_frame_write_u64(p, logged->positions[i].number);
+        p = ngx_mqtt_frame_write_str(p, &logged->positions[i].filter);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -132,16 +186,79 @@ static void
 ngx_mqtt_route_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body)
 {
-    ngx_mqtt_msg_t  *m;
+    ngx_str_t           rest;
+    ngx_mqtt_msg_t     *m;
+    ngx_mqtt_logged_t  *logged;
 
-    m = ngx_mqtt_frame_read_msg(w, body);
+    rest = *body;
+    m = NULL;
 
-    if (m == NULL) {
-        ngx_log_error(NGX_LOG_CRIT, w->log, 0, "PUBLISH frame was not read");
-        return;
+    if (ngx_mqtt_route_read_logged(w, &rest, &logged) == NGX_OK) {
+        m = ngx_mqtt_frame_read_msg(w, &rest);
     }
 
-    (void) ngx_mqtt_route_local(w, m, NULL);
+    if (m) {
+        (void) ngx_mqtt_route_local(w, m, NULL, logged);
 
-    ngx_mqtt_msg_unref(m);
+        ngx_mqtt_msg_unref(m);
+
+    } else {
+        ngx_log_error(NGX_LOG_CRIT, w->log, 0, "PUBLISH frame was not read");
+    }
+
+    if (logged) {
+        ngx_mqtt_free(w, logged, ngx_mqtt_logged_size(logged->n));
+    }
+}
+
+
+/* takes the positions off the body; the filters point into it */
+
+static ngx_int_t
+ngx_mqtt_route_read_logged(ngx_mqtt_worker_t *w, ngx_str_t *body,
+    ngx_mqtt_logged_t **logged)
+{
+    u_char             *p, *end;
+    uint32_t            i, n;
+    ngx_mqtt_logged_t  *lg;
+
+    *logged = NULL;
+
+    end = body->data + body->len;
+    p = ngx_mqtt_frame_read_u32(body->data, end, &n);
+
+    if (p && n) {
+
+        if ((size_t) (end - p) < NGX_MQTT_LOG_UID + n * (8 + 4)) {
+            return NGX_ERROR;
+        }
+
+        lg = ngx_mqtt_alloc(w, ngx_mqtt_logged_size(n));
+        if (lg == NULL) {
+            return NGX_ERROR;
+        }
+
+        *logged = lg;
+
+        lg->n = n;
+        ngx_memcpy(lg->uid, p, NGX_MQTT_LOG_UID);
+        p += NGX_MQTT_LOG_UID;
+
+        for (i = 0; p && i < n; i++) {
+            p = ngx_mqtt_frame_read_u64(p, end, &lg->positions[i].number);
+
+            if (p) {
+                p = ngx_mqtt_frame_read_str(p, end, &lg->positions[i].filter);
+            }
+        }
+    }
+
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+    body->len = end - p;
+
+    return NGX_OK;
 }

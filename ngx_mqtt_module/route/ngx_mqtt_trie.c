@@ -48,11 +48,13 @@ static ngx_mqtt_trie_node_t *ngx_mqtt_trie_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *parent, ngx_str_t *level);
 static void ngx_mqtt_trie_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *node);
+static ngx_mqtt_filter_node_t *ngx_mqtt_trie_any(ngx_mqtt_trie_node_t *node);
 static void ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w,
     ngx_mqtt_filters_t *filters);
 static void ngx_mqtt_trie_each(ngx_mqtt_worker_t *w,
     ngx_mqtt_trie_node_t *node,
-    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter));
+    void (*each)(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data), void *data);
 static void ngx_mqtt_trie_match(ngx_mqtt_trie_node_t *node, ngx_str_t rest,
     ngx_mqtt_trie_match_t *match);
 
@@ -186,7 +188,8 @@ ngx_mqtt_filters_match(ngx_mqtt_filters_t *filters, ngx_str_t *topic,
 
 void
 ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
-    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+    void (*each)(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data), void *data)
 {
     ngx_uint_t             i;
     ngx_mqtt_hash_node_t  *node;
@@ -194,13 +197,52 @@ ngx_mqtt_filters_each(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters,
     for (i = 0; i < filters->exact.size; i++) {
 
         for (node = filters->exact.buckets[i]; node; node = node->next) {
-            each(w, &node->key);
+            each(w, ngx_queue_data(node, ngx_mqtt_filter_node_t, node), data);
         }
     }
 
     if (filters->root) {
-        ngx_mqtt_trie_each(w, filters->root, each);
+        ngx_mqtt_trie_each(w, filters->root, each, data);
     }
+}
+
+
+void
+ngx_mqtt_filters_clear(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
+{
+    while (filters->nwildcards) {
+        ngx_mqtt_filters_remove(w, filters, ngx_mqtt_trie_any(filters->root));
+    }
+}
+
+
+static ngx_mqtt_filter_node_t *
+ngx_mqtt_trie_any(ngx_mqtt_trie_node_t *node)
+{
+    ngx_uint_t             i;
+    ngx_mqtt_hash_node_t  *child;
+
+    while (node->filter == NULL) {
+
+        if (node->plus) {
+            node = node->plus;
+            continue;
+        }
+
+        if (node->hash) {
+            node = node->hash;
+            continue;
+        }
+
+        for (i = 0; node->children.buckets[i] == NULL; i++) {
+            /* void */
+        }
+
+        child = node->children.buckets[i];
+        node = ngx_queue_data(child, ngx_mqtt_trie_node_t, node);
+    }
+
+    return node->filter;
 }
 
 
@@ -359,28 +401,29 @@ ngx_mqtt_trie_free_root(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters)
 
 static void
 ngx_mqtt_trie_each(ngx_mqtt_worker_t *w, ngx_mqtt_trie_node_t *node,
-    void (*each)(ngx_mqtt_worker_t *w, ngx_str_t *filter))
+    void (*each)(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
+    void *data), void *data)
 {
     ngx_uint_t             i;
     ngx_mqtt_hash_node_t  *child;
 
     if (node->filter) {
-        each(w, &node->filter->node.key);
+        each(w, node->filter, data);
     }
 
     if (node->plus) {
-        ngx_mqtt_trie_each(w, node->plus, each);
+        ngx_mqtt_trie_each(w, node->plus, each, data);
     }
 
     if (node->hash) {
-        ngx_mqtt_trie_each(w, node->hash, each);
+        ngx_mqtt_trie_each(w, node->hash, each, data);
     }
 
     for (i = 0; i < node->children.size; i++) {
 
         for (child = node->children.buckets[i]; child; child = child->next) {
             ngx_mqtt_trie_each(w, ngx_queue_data(child, ngx_mqtt_trie_node_t,
-                                                 node), each);
+                                                 node), each, data);
         }
     }
 }

@@ -11,7 +11,9 @@
  *     is learned.  The epoch is strictly increasing for a client id, also
  *     when the session was deleted in between.
  * (2) Every later write carries the epoch and is refused when it is stale.
- * (3) A claim is answered only when the previous owner, if it is a worker of
+ * (3) Subscriptions of a session that has ended are not forgotten before their
+ *     readers are detached, whoever has to do it in the end.
+ * (4) A claim is answered only when the previous owner, if it is a worker of
  *     this node, has closed its connection, is dead, or has been silent for
  *     takeover_timeout.
  */
@@ -22,6 +24,7 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
 
 
 #define NGX_MQTT_SESSION_NEVER         0xffffffff
@@ -31,20 +34,84 @@ typedef struct {
     ngx_str_t            client_id;
     uint32_t             expiry;         /* seconds, 0: ends with the
                                             connection, _NEVER: does not */
+    uint32_t             will_delay;     /* seconds */
+    ngx_mqtt_msg_t      *will;           /* NULL: none */
     ngx_uint_t           clean;          /* start anew */
 } ngx_mqtt_session_claim_t;
 
 
-/* op->result of a successful claim */
+/* the connection is gone */
+
+typedef struct {
+    ngx_str_t            client_id;
+    uint64_t             epoch;
+    uint32_t             expiry;
+    ngx_mqtt_msg_t      *will;           /* of the claim */
+    ngx_uint_t           lost;           /* 1: the will is due, now or after
+                                            its delay; 0: it is discarded */
+    ngx_uint_t           lasting;        /* 0: claimed without an expiry and
+                                            without a will */
+} ngx_mqtt_session_release_t;
+
+
+/* op->result of a successful claim, valid only inside done() */
 
 typedef struct {
     uint64_t             epoch;
     ngx_uint_t           present;        /* state was there and is resumed */
+    ngx_uint_t           nfields;
+    ngx_keyval_t        *fields;         /* its "s<filter>" and "v" */
 } ngx_mqtt_session_claimed_t;
+
+
+/*
+ * The subscription of a session has ended for good: its reader is to be
+ * removed from the filter's log.  A reader that has joined the log under a
+ * later epoch is another session's and stays.  The op completes with NGX_OK
+ * when it is gone; as long as it does not, the reader is detached again by the
+ * next claim, or by whoever takes over from this worker.
+ */
+typedef void (*ngx_mqtt_session_detach_pt)(ngx_mqtt_worker_t *w,
+    ngx_str_t *filter, ngx_str_t *client_id, uint64_t epoch,
+    ngx_mqtt_op_t *op);
+
+
+/*
+ * A will is to be published.  The op completes with NGX_OK when it is, or was
+ * refused for good; with anything else it is left to who takes over from this
+ * worker.  The message is the caller's to unref.
+ */
+typedef void (*ngx_mqtt_session_publish_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
 
 
 ngx_int_t ngx_mqtt_session_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_session_stop(ngx_mqtt_worker_t *w);
+
+/*
+ * The end of a worker, around that of its clients: begin() marks it as
+ * planned, so that the wills of clients that are left behind are not
+ * published; end() when Redis has answered everything.
+ */
+void ngx_mqtt_session_leave_begin(ngx_mqtt_worker_t *w);
+void ngx_mqtt_session_leave_end(ngx_mqtt_worker_t *w);
+
+/*
+ * A worker of this node: peer_lost() when it does not answer any more, so that
+ * nobody waits for it; worker_lost() when its process has ended, to take over
+ * what it has left behind, if anything.
+ */
+void ngx_mqtt_session_peer_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
+void ngx_mqtt_session_worker_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
+
+void ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_publish_pt publish);
+
+/* without a handler there are no readers to detach */
+void ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_detach_pt detach);
 
 /*
  * The op completes with NGX_OK, or NGX_ERROR and SERVER_UNAVAILABLE.  When
@@ -54,11 +121,15 @@ void ngx_mqtt_session_claim(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_claim_t *claim, ngx_mqtt_op_t *op);
 
 /*
- * The connection is gone: the session is free to be claimed and lives on for
- * "expiry" seconds.  Waits for Redis when it is away.
+ * Writes "n" fields of a claimed session, those with an empty value are
+ * removed.  Waits for Redis when it is away, and is idempotent.  The op, which
+ * may be NULL, completes with NGX_OK, with NGX_DECLINED and SESSION_TAKEN_OVER
+ * when the session was released or claimed by somebody else, with NGX_DECLINED
+ * and UNSPECIFIED_ERROR when Redis has lost it, or with NGX_ERROR when Redis
+ * failed.
  */
-void ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    uint64_t epoch, uint32_t expiry);
+void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op);
 
 /*
  * ngx_mqtt_session_online.c: whether a client is connected to any node.  The
@@ -67,7 +138,14 @@ void ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
 void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_op_t *op);
 
-/* claims whose op has not completed */
+/*
+ * The session is free to be claimed and lives on for "expiry" seconds.  Waits
+ * for Redis when it is away.
+ */
+void ngx_mqtt_session_release(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_release_t *rel);
+
+/* claims whose op has not completed, wills and readers under way */
 ngx_uint_t ngx_mqtt_session_pending(ngx_mqtt_worker_t *w);
 
 

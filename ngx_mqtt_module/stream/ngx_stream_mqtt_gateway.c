@@ -118,7 +118,10 @@ ngx_stream_mqtt_gateway_create(ngx_conf_t *cf, ngx_str_t *name)
 
     gw->refused_publish = NGX_CONF_UNSET_UINT;
     gw->drain_rate = NGX_CONF_UNSET;
+    gw->offline_messages = NGX_CONF_UNSET;
+    gw->offline_retention = NGX_CONF_UNSET_MSEC;
     gw->takeover_timeout = NGX_CONF_UNSET_MSEC;
+    gw->lease_timeout = NGX_CONF_UNSET_MSEC;
 
     return gw;
 }
@@ -176,7 +179,10 @@ ngx_stream_mqtt_gateway_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     ngx_conf_init_uint_value(gw->refused_publish, NGX_MQTT_REFUSED_CLOSE);
     ngx_conf_init_value(gw->drain_rate, 1000);
+    ngx_conf_init_value(gw->offline_messages, 1000);
+    ngx_conf_init_msec_value(gw->offline_retention, 3 * 24 * 60 * 60 * 1000);
     ngx_conf_init_msec_value(gw->takeover_timeout, 5000);
+    ngx_conf_init_msec_value(gw->lease_timeout, 10000);
 
     if (gw->shm_zone == NULL) {
         gw->shm_zone = ngx_mqtt_zone_add(cf, gw, 32 * 1024 * 1024);

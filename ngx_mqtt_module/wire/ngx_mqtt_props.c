@@ -218,7 +218,7 @@ static ngx_mqtt_prop_t  ngx_mqtt_prop_table[NGX_MQTT_PROP_MAX + 1] = {
       NGX_MQTT_IN_SESSION, 0,
       offsetof(ngx_mqtt_props_t, topic_alias_maximum) },
 
-    { /* 0x23 */ NGX_MQTT_PROP_SHORT, NGX_MQTT_PROP_NONZERO,
+    { /* 0x23 */ NGX_MQTT_PROP_SHORT, NGX_MQTT_PROP_ANY,
       NGX_MQTT_IN_PUBLISH, 0,
       offsetof(ngx_mqtt_props_t, topic_alias) },
 

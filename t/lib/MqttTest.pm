@@ -22,7 +22,8 @@ package MqttTest;
 # stock one with build/ngx_mqtt_module.so (or TEST_NGINX_MODULE).  Other
 # variables: TEST_MQTT_LEAVE=1 keeps the directory, TEST_MQTT_DEBUG=1 logs at
 # debug level, TEST_MQTT_TIMEOUT=n seconds for the file (120), TEST_MQTT_SLOW=n
-# factor of all deadlines (4 with sanitizers).
+# factor of all deadlines (4 with sanitizers), TEST_MQTT_TLS=1 has TLS at port
+# "mqtt", see t/tls_wire.t.
 #
 # At the end of a file every nginx that still runs is stopped gracefully, and
 # the file fails if workers exited with anything but 0, if the error log has an
@@ -34,7 +35,8 @@ package MqttTest;
 #                                   workers (number), kafka (1: with Kafka),
 #                                   main, events, gateway, stream, server (in
 #                                   the block listening on port "mqtt"),
-#                                   servers (more blocks), http, zone
+#                                   servers (more blocks), http, zone, listen
+#                                   (parameters of port "mqtt")
 #     $t->write_file($name, $text), $t->write_file_expand($name, $text)
 #                                 "expand" replaces %%PORT_name%%, %%REDIS%%,
 #                                 %%KAFKA%% (both started when first named),
@@ -65,6 +67,8 @@ package MqttTest;
 #     $t->port($name), $t->dir
 #     $t->client(%args)           MqttTest::Client->open at port "mqtt", or at
 #                                 port => 'name'; $t->socket: ->new
+#     $t->client_at($pid, %args)  the same at one worker, $t->socket_at: ->new;
+#                                 quick with listen => 'reuseport'
 #     $t->http_get($uri)          body, or (body, status, headers) in a list
 #     $t->status                  the status page, decoded
 #     $t->total($counter)         sum over all gateways, dead workers included
@@ -239,7 +243,7 @@ sub conf {
     my ($self, %parts) = @_;
 
     my %known = map { $_ => 1 } qw/ workers kafka main events gateway stream
-                                    server servers http zone /;
+                                    server servers http zone listen /;
 
     for my $part (keys %parts) {
         die "write_conf: no part \"$part\"\n" if !$known{$part};
@@ -251,6 +255,16 @@ sub conf {
     my $zone = $parts{zone} // '4m';
     my $kafka = $parts{kafka} ? "kafka %%KAFKA%%;" : '';
     my $auth = $p->('gateway') =~ /^\s*auth\s/m ? '' : 'auth anonymous;';
+    my $listen = $p->('listen');
+    my $tls = '';
+
+    if ($ENV{TEST_MQTT_TLS}) {
+        $self->certs;
+
+        $listen .= ' ssl';
+        $tls = 'ssl_certificate %%TESTDIR%%/server.crt;'
+               . ' ssl_certificate_key %%TESTDIR%%/server.key;';
+    }
 
     return <<"END";
 %%GLOBALS%%
@@ -275,8 +289,8 @@ stream {
     }
 
     server {
-        listen 127.0.0.1:%%PORT_mqtt%%;
-        mqtt_pass test;
+        listen 127.0.0.1:%%PORT_mqtt%% $listen;
+        mqtt_pass test; $tls
         @{[ $p->('server') ]}
     }
 
@@ -531,9 +545,13 @@ sub reload {
 
     my $done = wait_for {
         my $refused = substr($self->error_log, $mark) =~ /\[emerg\]/;
-        my @new = grep { !$before{$_} } $self->worker_pids;
+        my @workers = $self->worker_pids;
+        my @new = grep { !$before{$_} } @workers;
 
-        $refused ? 'refused' : @new == $workers ? 'reloaded' : '';
+        # the old ones do not accept any more
+
+        $refused ? 'refused'
+        : @new == $workers && @workers == $workers ? 'reloaded' : '';
     } 20;
 
     die "reload was not finished in time\n" if !$done;
@@ -626,6 +644,7 @@ sub client_args {
     my ($self, %args) = @_;
 
     $args{port} //= 'mqtt';
+    $args{ssl} //= 1 if $ENV{TEST_MQTT_TLS} && $args{port} eq 'mqtt';
     $args{port} = $self->port($args{port}) if !looks_like_number($args{port});
 
     return %args;
@@ -643,6 +662,39 @@ sub socket {
     my ($self, %args) = @_;
 
     return MqttTest::Client->new($self->client_args(%args));
+}
+
+
+# The kernel chooses the worker, the log tells which one it is.
+
+sub socket_at {
+    my ($self, $pid, %args) = @_;
+
+    for (1 .. 200) {
+        my $c = $self->socket(%args);
+        my $port = $c->local_port;
+        my $worker;
+
+        wait_for {
+            ($worker) = $self->error_log
+                        =~ /(\d+)#\S+ \*\d+ client \S+:$port connected to/;
+        } or die "a connection was not accepted\n";
+
+        return $c if $worker == $pid;
+
+        $c->close;
+    }
+
+    die "no connection to worker $pid\n";
+}
+
+
+sub client_at {
+    my ($self, $pid, %args) = @_;
+
+    my ($options, $connect) = MqttTest::Client->split_args(%args);
+
+    return $self->socket_at($pid, %$options)->connected(%$connect);
 }
 
 

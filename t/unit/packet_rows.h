@@ -356,8 +356,6 @@ static packet_row_t  packet_rows[] = {
     { "PUBLISH 5.0 [MQTT-3.3.2-2] wildcard, with a topic alias",
       5, TOPIC, 0,
       "30 {<#> {23 0001} 'x'}" },
-    { "PUBLISH 5.0 [MQTT-3.3.2-8] topic alias 0", 5, PROTO, 0,
-      "30 {<a> {23 0000} 'x'}" },
     { "PUBLISH 5.0 3.3.2.3.4 topic alias twice", 5, PROTO, 0,
       "30 {<a> {23 0001 23 0001} 'x'}" },
     { "PUBLISH 5.0 3.3.2.3.2 payload format 2", 5, PROTO, 0,

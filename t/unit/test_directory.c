@@ -11,6 +11,7 @@
 
 /* sources: route/ngx_mqtt_directory_store.c wire/ngx_mqtt_topic.c */
 /* sources: route/ngx_mqtt_directory_pages.c */
+/* sources: route/ngx_mqtt_directory_groups.c */
 
 
 #include "tap.h"
@@ -178,7 +179,7 @@ compare(ngx_mqtt_dir_t *dir, int n)
         topic = make(0);
 
         memset(found, 0, sizeof(found));
-        ngx_mqtt_dir_match(dir, &topic, all, found);
+        ngx_mqtt_dir_match(dir, &topic, all, found, NULL, NULL);
 
         expect(&topic, expected);
 

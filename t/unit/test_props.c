@@ -60,7 +60,7 @@ static prop_row_t  props[] = {
     { 0x1f, "CarloSUdA", "", "<why>", NULL },
     { 0x21, "cC", "", "0001", "0000" },
     { 0x22, "cC", "", "0000", NULL },
-    { 0x23, "p", "", "ffff", "0000" },
+    { 0x23, "p", "", "ffff", NULL },
     { 0x24, "C", "", "00", "02" },
     { 0x25, "C", "", "01", "02" },
     { 0x26, "wcCparlosSuUdA", "wcCparlosSuUdA", "<k><v>", NULL },

@@ -35,7 +35,7 @@ use strict;
 use File::Path qw/ make_path /;
 use File::Temp;
 
-use MqttTest::Util qw/ wait_for free_port slurp slow root /;
+use MqttTest::Util qw/ wait_for free_port slurp slow root suspend /;
 
 
 my $shared;
@@ -95,7 +95,7 @@ sub pause {
 
     $self->{paused} = 1;
 
-    return CORE::kill('STOP', $self->{pid});
+    return suspend($self->{pid});
 }
 
 

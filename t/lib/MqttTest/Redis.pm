@@ -18,7 +18,7 @@ use strict;
 
 use IO::Socket::INET;
 
-use MqttTest::Util qw/ wait_for free_port slurp slow /;
+use MqttTest::Util qw/ wait_for free_port slurp slow suspend /;
 
 
 sub new {
@@ -93,7 +93,7 @@ sub kill {
 }
 
 
-sub pause  { return $_[0]{child}->kill('STOP') }
+sub pause  { return suspend($_[0]{child}->pid) }
 sub resume { return $_[0]{child}->kill('CONT') }
 
 

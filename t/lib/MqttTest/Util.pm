@@ -9,6 +9,7 @@ package MqttTest::Util;
 #     free_port()                          a loopback port, ours until exit
 #     slow($seconds)                       longer under sanitizers
 #     slurp($file), append($file, $text)
+#     suspend($pid)                        SIGSTOP; true when it stands still
 #     $child = MqttTest::Util->spawn(name => 'redis', log => $file,
 #                                    dir => $dir, command => [ ... ]);
 #     $child->pid ->alive ->kill($signal) ->status ->wait($seconds) ->stop
@@ -21,7 +22,7 @@ use IO::Socket::INET;
 use POSIX qw/ :sys_wait_h _exit dup2 /;
 use Time::HiRes qw/ clock_gettime CLOCK_MONOTONIC /;
 
-our @EXPORT_OK = qw/ wait_for now free_port slow slurp append root /;
+our @EXPORT_OK = qw/ wait_for now free_port slow slurp append root suspend /;
 
 
 my @port_locks;
@@ -113,7 +114,25 @@ sub free_port {
 
 
 ###############################################################################
-# child processes
+# processes
+
+
+# The signal is delivered to the threads one by one, and those of a busy JVM go
+# on meanwhile.
+
+sub suspend {
+    my ($pid) = @_;
+
+    CORE::kill('STOP', $pid) or return 0;
+
+    return wait_for {
+        my @tasks = glob "/proc/$pid/task/*/stat";
+
+        # the name may contain anything, also parentheses
+
+        !grep { slurp($_) =~ /.*\) [RSD] /s } @tasks;
+    } 10;
+}
 
 
 # A child that outlives its test would hold ports and memory, so the kernel is

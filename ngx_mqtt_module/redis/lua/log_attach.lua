@@ -1,0 +1,31 @@
+-- Makes a session a reader of a filter's log, or finds that it is one.
+--
+-- KEYS[1], KEYS[2]  `{f:<filter>}`, `{f:<filter>}l`
+-- ARGV[1]  reader: the client id
+-- ARGV[2]  epoch of the session
+--
+-- Returns the generation of the log; 1 if the log is listed in the index, 0
+-- if not; the number of its last message; the number of the last message that
+-- the reader is done with. A new reader begins behind the last message.
+
+local log = redis.call('HMGET', KEYS[1], 'g', 'i', 'n', 'r' .. ARGV[1])
+local cursor
+
+if not log[1] then
+    local now = redis.call('TIME')
+
+    log[1] = string.format('%.0f', now[1] * 1000000 + now[2])
+    log[3] = '0'
+
+    redis.call('DEL', KEYS[1], KEYS[2])
+    redis.call('HSET', KEYS[1], 'g', log[1], 'n', '0')
+
+elseif log[4] then
+    cursor = string.match(log[4], ':(%d+)$')
+end
+
+cursor = cursor or log[3]
+
+redis.call('HSET', KEYS[1], 'r' .. ARGV[1], ARGV[2] .. ':' .. cursor)
+
+return { log[1], log[2] and 1 or 0, log[3], cursor }

@@ -1,0 +1,35 @@
+-- Reads a page of a filter's log.
+--
+-- KEYS[1], KEYS[2]  `{f:<filter>}`, `{f:<filter>}l`
+-- ARGV[1]  the number behind which to read
+-- ARGV[2], ARGV[3]  messages and bytes of a page; at least one message
+--
+-- Returns the number of the last message of the log, or -1 when there is no
+-- log; the number of the first message of the page; the messages.
+
+local last = redis.call('HGET', KEYS[1], 'n')
+
+if not last then
+    return { -1, 0 }
+end
+
+last = tonumber(last)
+
+local first = last - redis.call('LLEN', KEYS[2]) + 1
+local from = math.max(first, tonumber(ARGV[1]) + 1)
+local page = redis.call('LRANGE', KEYS[2], from - first,
+                        from - first + tonumber(ARGV[2]) - 1)
+local reply = { last, from }
+local size = 0
+
+for i, message in ipairs(page) do
+    size = size + #message
+
+    if i > 1 and size > tonumber(ARGV[3]) then
+        break
+    end
+
+    reply[#reply + 1] = message
+end
+
+return reply
