@@ -38,6 +38,8 @@ typedef struct ngx_mqtt_bus_s          ngx_mqtt_bus_t;
 typedef struct ngx_mqtt_map_s          ngx_mqtt_map_t;
 typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
+typedef struct ngx_mqtt_acl_s          ngx_mqtt_acl_t;
+typedef struct ngx_mqtt_limit_s        ngx_mqtt_limit_t;
 typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
 typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
@@ -72,6 +74,8 @@ struct ngx_mqtt_gateway_s {
     ngx_mqtt_kafka_conf_t     *kafka;          /* NULL: no Kafka at all */
     ngx_mqtt_map_t            *map;
     ngx_mqtt_auth_conf_t      *auth;
+    ngx_mqtt_acl_t            *acl;            /* NULL: no rules */
+    ngx_mqtt_limit_t          *limit;          /* NULL: CONNECT has none */
 
     ngx_str_t                  redis_prefix;   /* of every key */
     ngx_uint_t                 refused_publish;

@@ -41,6 +41,13 @@
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \
     X(connect_timeouts, COUNTER, "connections without CONNECT in time")       \
     X(auth_failures, COUNTER, "CONNECT packets refused by auth")              \
+    X(connects_banned, COUNTER, "CONNECT packets of whom is banned")          \
+    X(connects_limited, COUNTER, "CONNECT packets over connect_rate")         \
+    X(bans, COUNTER, "addresses and client ids banned")                       \
+    X(publish_rate_exceeded, COUNTER, "clients that published too much")      \
+    X(publishes_denied, COUNTER, "publishes and wills not allowed")           \
+    X(subscribes_denied, COUNTER, "subscriptions not allowed")                \
+    X(credentials_ended, COUNTER, "clients closed, their token has ended")    \
     X(disconnects, COUNTER, "connections ended by DISCONNECT")                \
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \

@@ -19,6 +19,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -503,6 +504,7 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
+    ngx_mqtt_client_auth_free(mc);
 
     if (mc->announced) {
         ngx_mqtt_client_announce_end(mc);

@@ -48,6 +48,8 @@ typedef struct {
     size_t                max_queued_size;      /* bytes of them */
     size_t                output_buffer;        /* bytes not sent */
     ngx_flag_t            retain;
+    ngx_int_t             publish_rate;         /* per second, 0: any */
+    size_t                publish_bytes_rate;
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
     ngx_int_t             max_topic_levels;     /* 0: any number */
@@ -148,6 +150,21 @@ typedef struct {
 typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
 
 
+/* permissions, ngx_mqtt_client_auth.c */
+
+typedef struct ngx_mqtt_client_auth_s  ngx_mqtt_client_auth_t;
+
+
+/* what a client has published lately, ngx_mqtt_client_limit.c */
+
+typedef struct {
+    uint64_t              messages;
+    uint64_t              bytes;
+    ngx_msec_t            last;
+    ngx_uint_t            again;       /* the packet was counted already */
+} ngx_mqtt_client_rate_t;
+
+
 /* what outlives the connection, ngx_mqtt_client_session.h */
 
 typedef struct ngx_mqtt_client_session_s  ngx_mqtt_client_session_t;
@@ -162,6 +179,7 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
+    ngx_mqtt_client_rate_t  rate;      /* of mqtt_publish_rate */
 } ngx_mqtt_client_extra_t;
 
 
@@ -201,6 +219,7 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_auth_t   *auth;          /* NULL: nothing of its own */
     ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
     ngx_mqtt_msg_t           *will;          /* NULL: none */
     ngx_mqtt_client_ws_t     *ws;            /* NULL: no WebSocket */
@@ -246,6 +265,7 @@ struct ngx_mqtt_client_s {
     unsigned                  counted:1;
     unsigned                  announced:1;   /* its "connect" was told */
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
+    unsigned                  any_user:1;    /* the user name is not proven */
     unsigned                  subscribing:1;     /* Redis has to know first */
 };
 

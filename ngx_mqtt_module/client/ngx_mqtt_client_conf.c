@@ -42,6 +42,10 @@ ngx_conf_num_bounds_t  ngx_mqtt_client_queued_bounds = {
     ngx_conf_check_num_bounds, 1, 1000000
 };
 
+ngx_conf_num_bounds_t  ngx_mqtt_client_publish_rate_bounds = {
+    ngx_conf_check_num_bounds, 0, 10000000
+};
+
 ngx_conf_post_t  ngx_mqtt_client_packet_size_post = {
     ngx_mqtt_client_check_packet_size
 };
@@ -83,6 +87,8 @@ ngx_mqtt_client_conf_init(ngx_mqtt_client_conf_t *conf)
     conf->max_queued_size = NGX_CONF_UNSET_SIZE;
     conf->output_buffer = NGX_CONF_UNSET_SIZE;
     conf->retain = NGX_CONF_UNSET;
+    conf->publish_rate = NGX_CONF_UNSET;
+    conf->publish_bytes_rate = NGX_CONF_UNSET_SIZE;
     conf->max_client_id = NGX_CONF_UNSET;
     conf->max_topic_length = NGX_CONF_UNSET;
     conf->max_topic_levels = NGX_CONF_UNSET;
@@ -120,6 +126,10 @@ ngx_mqtt_client_conf_merge(ngx_mqtt_client_conf_t *conf,
     ngx_conf_merge_size_value(conf->output_buffer,
                               prev->output_buffer, 1024 * 1024);
     ngx_conf_merge_value(conf->retain, prev->retain, 1);
+    ngx_conf_merge_value(conf->publish_rate,
+                              prev->publish_rate, 0);
+    ngx_conf_merge_size_value(conf->publish_bytes_rate,
+                              prev->publish_bytes_rate, 0);
     ngx_conf_merge_value(conf->max_client_id,
                               prev->max_client_id, 65535);
     ngx_conf_merge_value(conf->max_topic_length,

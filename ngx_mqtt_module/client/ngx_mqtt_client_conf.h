@@ -23,6 +23,7 @@ extern ngx_conf_num_bounds_t  ngx_mqtt_client_from_1_bounds;  /* to 65535 */
 extern ngx_conf_num_bounds_t  ngx_mqtt_client_from_0_bounds;  /* to 65535 */
 extern ngx_conf_num_bounds_t  ngx_mqtt_client_subscriptions_bounds;
 extern ngx_conf_num_bounds_t  ngx_mqtt_client_queued_bounds;
+extern ngx_conf_num_bounds_t  ngx_mqtt_client_publish_rate_bounds;
 extern ngx_conf_post_t        ngx_mqtt_client_packet_size_post;
 extern ngx_conf_post_t        ngx_mqtt_client_keepalive_post;
 extern ngx_conf_post_t        ngx_mqtt_client_session_expiry_post;

@@ -17,6 +17,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 
 
 /* the value of a subscription's field: options, identifier, number */
@@ -161,6 +162,15 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     {
         ngx_log_error(NGX_LOG_ERR, mc->connection->log, 0,
                       "subscription of the session was not understood");
+        return NGX_OK;
+    }
+
+    /*
+     * What the credentials of today or a changed rule do not allow is not
+     * delivered; it stays in the session, for those that do.
+     */
+
+    if (ngx_mqtt_client_may_subscribe(mc, &filter) != NGX_OK) {
         return NGX_OK;
     }
 

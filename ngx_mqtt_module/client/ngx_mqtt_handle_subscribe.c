@@ -14,6 +14,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -103,6 +104,10 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
 
     if (ngx_mqtt_subscribe_check(mc, &filter->filter, &share) != NGX_OK) {
         return NGX_MQTT_TOPIC_FILTER_INVALID;
+    }
+
+    if (ngx_mqtt_client_may_subscribe(mc, &filter->filter) != NGX_OK) {
+        return NGX_MQTT_NOT_AUTHORIZED;
     }
 
     if (ngx_mqtt_topic_has_wildcard(&filter->filter)

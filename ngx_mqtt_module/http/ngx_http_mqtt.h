@@ -28,6 +28,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_mqtt_format_t    *format;       /* of mqtt_status */
+    ngx_mqtt_gateway_t        *gateway;      /* of mqtt_token */
 
     ngx_mqtt_client_conf_t     client;
     ngx_str_t                  pass;         /* the name in mqtt_pass */
@@ -44,10 +45,29 @@ typedef struct {
 
 extern ngx_module_t  ngx_http_mqtt_module;
 
+#include <jansson.h>
+
 
 /* the state of every gateway of the cycle as text, from the request's pool */
 
 ngx_int_t ngx_http_mqtt_status_json(ngx_http_request_t *r, ngx_str_t *text);
+
+/* ngx_http_mqtt_status_json.c: JSON as text, from the request's pool */
+
+ngx_int_t ngx_http_mqtt_json_text(ngx_http_request_t *r, json_t *json,
+    ngx_str_t *text);
+
+/* ngx_http_mqtt_module.c: the whole answer; returns as a handler does */
+
+ngx_int_t ngx_http_mqtt_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *text);
+
+
+/* ngx_http_mqtt_token.c: the handler of mqtt_token, and its gateway */
+
+ngx_int_t ngx_http_mqtt_token_handler(ngx_http_request_t *r);
+ngx_mqtt_gateway_t *ngx_http_mqtt_token_gateway(ngx_http_request_t *r);
+
 
 /* the content handler of mqtt_pass */
 

@@ -15,9 +15,12 @@
 
 #include "ngx_http_mqtt.h"
 #include "ngx_mqtt_client_conf.h"
+#include "ngx_mqtt_token.h"
 
 
 static ngx_int_t ngx_http_mqtt_status_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mqtt_send(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *text);
 static ngx_int_t ngx_http_mqtt_status_header(ngx_http_request_t *r,
     ngx_str_t *type, off_t len);
 
@@ -27,6 +30,9 @@ static char *ngx_http_mqtt_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_mqtt_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_mqtt_token(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static const char *ngx_http_mqtt_token_check_gateway(ngx_mqtt_gateway_t *gw);
 static char *ngx_http_mqtt_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -46,6 +52,13 @@ static ngx_command_t  ngx_http_mqtt_commands[] = {
     { ngx_string("mqtt_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_mqtt_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mqtt_token"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_mqtt_token,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -155,6 +168,22 @@ static ngx_command_t  ngx_http_mqtt_commands[] = {
       offsetof(ngx_http_mqtt_loc_conf_t, client.retain),
       NULL },
 
+    { ngx_string("mqtt_publish_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.publish_rate),
+      &ngx_mqtt_client_publish_rate_bounds },
+
+    { ngx_string("mqtt_publish_bytes_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
+                        |NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mqtt_loc_conf_t, client.publish_bytes_rate),
+      NULL },
+
     { ngx_string("mqtt_max_client_id"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF
                         |NGX_CONF_TAKE1,
@@ -242,9 +271,7 @@ static ngx_int_t
 ngx_http_mqtt_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
-    ngx_buf_t                 *b;
     ngx_str_t                  text;
-    ngx_chain_t                out;
     ngx_http_mqtt_loc_conf_t  *mlcf;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -263,13 +290,33 @@ ngx_http_mqtt_status_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    return ngx_http_mqtt_send(r, NGX_HTTP_OK, &mlcf->format->type, &text);
+}
+
+
+ngx_int_t
+ngx_http_mqtt_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *text)
+{
+    return ngx_http_mqtt_send(r, status, &ngx_http_mqtt_formats[0].type, text);
+}
+
+
+static ngx_int_t
+ngx_http_mqtt_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *type,
+    ngx_str_t *text)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
     b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->pos = text.data;
-    b->last = text.data + text.len;
+    b->pos = text->data;
+    b->last = text->data + text->len;
     b->memory = 1;
     b->last_buf = (r == r->main) ? 1 : 0;
     b->last_in_chain = 1;
@@ -277,11 +324,11 @@ ngx_http_mqtt_status_handler(ngx_http_request_t *r)
     out.buf = b;
     out.next = NULL;
 
-    if (ngx_http_mqtt_status_header(r, &mlcf->format->type, text.len)
-        != NGX_OK)
-    {
+    if (ngx_http_mqtt_status_header(r, type, text->len) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    r->headers_out.status = status;
 
     rc = ngx_http_send_header(r);
 
@@ -298,7 +345,6 @@ ngx_http_mqtt_status_header(ngx_http_request_t *r, ngx_str_t *type, off_t len)
 {
     ngx_table_elt_t  *h;
 
-    r->headers_out.status = NGX_HTTP_OK;
     r->headers_out.content_length_n = len;
 
     r->headers_out.content_type = *type;
@@ -473,4 +519,61 @@ ngx_http_mqtt_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     clcf->handler = ngx_http_mqtt_status_handler;
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mqtt_token(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mqtt_loc_conf_t *mlcf = conf;
+
+    ngx_str_t                 *value;
+    ngx_mqtt_gateway_ref_t     ref;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == ngx_http_mqtt_token_handler) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    /* the stream block may come later */
+
+    ref.name = value[1];
+    ref.gateway = &mlcf->gateway;
+    ref.check = ngx_http_mqtt_token_check_gateway;
+    ref.file_name = cf->conf_file->file.name.data;
+    ref.line = cf->conf_file->line;
+
+    if (ngx_mqtt_gateway_refer(cf, &ref) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->handler = ngx_http_mqtt_token_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static const char *
+ngx_http_mqtt_token_check_gateway(ngx_mqtt_gateway_t *gw)
+{
+    if (!ngx_mqtt_token_served(gw)) {
+        return "\"mqtt_token\" needs \"auth signature\" and \"auth token\"";
+    }
+
+    return NULL;
+}
+
+
+ngx_mqtt_gateway_t *
+ngx_http_mqtt_token_gateway(ngx_http_request_t *r)
+{
+    ngx_http_mqtt_loc_conf_t  *mlcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mqtt_module);
+
+    return mlcf->gateway;
 }

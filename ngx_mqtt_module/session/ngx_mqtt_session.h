@@ -133,6 +133,13 @@ void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op);
 
 /*
+ * ngx_mqtt_session_online.c: whether a client is connected to any node.  The
+ * op completes with NGX_OK, NGX_DECLINED (no), or NGX_ERROR without Redis.
+ */
+void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op);
+
+/*
  * The session is free to be claimed and lives on for "expiry" seconds.  Waits
  * for Redis when it is away.
  */

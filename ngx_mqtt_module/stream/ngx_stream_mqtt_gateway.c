@@ -12,8 +12,10 @@
 
 
 #include "ngx_stream_mqtt.h"
+#include "ngx_mqtt_acl.h"
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_limit.h"
 #include "ngx_mqtt_map.h"
 #include "ngx_mqtt_redis.h"
 
@@ -373,6 +375,29 @@ char *
 ngx_stream_mqtt_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_auth_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_acl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_acl_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_connect_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_limit_rate_directive(cf,
+                                         ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_ban(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_limit_ban_directive(cf,
+                                        ngx_stream_mqtt_conf_gateway(conf));
 }
 
 
