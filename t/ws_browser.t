@@ -3,8 +3,8 @@
 # Copyright (C) ngx_mqtt_module authors
 
 # The page of the demo in a real browser: MQTT.js over a location of http and
-# over a stream listener, from the page to Kafka, from a device to the page,
-# the end of a connection as the page sees it, and origins.
+# over a stream listener, from the page to Kafka and back, from a device to the
+# page, the end of a connection as the page sees it, and origins.
 
 ###############################################################################
 
@@ -38,10 +38,13 @@ for my $file ('demo/page.html', 'build/mqttjs/mqtt.min.js') {
 }
 
 my $topic = $t->kafka->topic('vehicle.telemetry');
+my $commands = $t->kafka->topic('vehicle.command');
 
 $t->write_conf(
     kafka => 1,
-    gateway => "topic telemetry kafka=$topic uplink; kafka_set linger.ms 0;",
+    gateway => "topic telemetry kafka=$topic uplink;"
+               . " topic command kafka=$commands downlink;"
+               . ' kafka_set linger.ms 0;',
     server => 'mqtt_websocket_origin http://127.0.0.1:%%PORT_web%%;',
     servers => <<'END',
     server {
@@ -91,9 +94,17 @@ my $kcat = `kcat -b $kafka -C -t $topic -e -q -f '%h %s' 2>&1`;
 like($kcat, qr{qoslevel=1,.*mqttSecondTopic=/engine/rpm,.* 3100$},
      'as kcat sees it');
 
-# a command for it, from an ordinary device
+# a command for it, from the back end: no subscription is needed
 
-my $filter = 'command/p2p/page-1';
+$t->kafka->write($commands, {
+    payload => 'start',
+    headers => [ [ mqttSecondTopic => '/p2p/page-1' ] ],
+});
+ok(logged('message command/p2p/page-1 start'), 'a P2P command from Kafka');
+
+# a message from an ordinary device
+
+my $filter = 'chat/page';
 my $text = "stop \x{c3}\x{a9}" . 'x' x 70_000;
 
 $browser->type(filter => $filter);
