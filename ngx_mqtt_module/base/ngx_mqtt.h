@@ -45,6 +45,7 @@ typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
 typedef struct ngx_mqtt_shared_s       ngx_mqtt_shared_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
+typedef struct ngx_mqtt_nodes_s        ngx_mqtt_nodes_t;
 typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
 
 
@@ -107,7 +108,8 @@ typedef struct {
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
  * the worker exits; deliver() gives a subscriber its one copy of a message;
- * subscriber() finds the connected client of this id, or NULL.
+ * subscriber() finds the connected client of this id, or NULL; recheck() has
+ * it look into the logs that it reads, as pushes may have been missed.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -133,6 +135,7 @@ typedef struct {
                                         ngx_mqtt_copy_t *copy);
     ngx_mqtt_subscriber_t   *(*subscriber)(ngx_mqtt_worker_t *w,
                                            ngx_str_t *client_id);
+    void                     (*recheck)(ngx_mqtt_subscriber_t *subscriber);
     ngx_uint_t               (*room)(ngx_mqtt_subscriber_t *subscriber,
                                      ngx_uint_t qos);
     void                     (*deliver_shared)(
@@ -169,6 +172,7 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
     ngx_mqtt_logs_t           *logs;
+    ngx_mqtt_nodes_t          *nodes;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;

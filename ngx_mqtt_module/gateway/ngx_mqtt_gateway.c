@@ -17,6 +17,7 @@
 #include "ngx_mqtt_bus.h"
 #include "ngx_mqtt_kafka.h"
 #include "ngx_mqtt_log.h"
+#include "ngx_mqtt_nodes.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_retain.h"
 #include "ngx_mqtt_session.h"
@@ -45,6 +46,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_session_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
         || ngx_mqtt_log_start(w) != NGX_OK
+        || ngx_mqtt_nodes_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK)
     {
         return NGX_ERROR;
@@ -96,6 +98,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_bus_stop(w);
     }
 
+    if (w->nodes) {
+        ngx_mqtt_nodes_close(w);
+    }
+
     if (w->redis) {
         ngx_mqtt_redis_stop(w);
     }
@@ -104,6 +110,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 
     while (!ngx_queue_empty(&w->ops_completed)) {
         ngx_mqtt_op_handler(&w->op_event);
+    }
+
+    if (w->nodes) {
+        ngx_mqtt_nodes_stop(w);
     }
 
     if (w->logs) {

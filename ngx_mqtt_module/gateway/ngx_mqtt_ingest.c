@@ -33,7 +33,7 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
-/* an op that several steps have to complete: Kafka, retained, logs */
+/* an op that several steps have to complete: Kafka, retained, fan-out */
 
 #define NGX_MQTT_INGEST_STEPS    3
 
@@ -81,7 +81,7 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
 
     mapped = (entry && (entry->direction & NGX_MQTT_MAP_UPLINK));
-    nsteps = op ? mapped + m->retain + fo.logged : 0;
+    nsteps = op ? mapped + m->retain + fo.waits : 0;
     ig = NULL;
 
     if (nsteps > 1) {
@@ -114,7 +114,7 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     rc = ngx_mqtt_fanout(w, m, &fo, from,
-                         fo.logged ? ngx_mqtt_ingest_step(ig, op) : NULL);
+                         fo.waits ? ngx_mqtt_ingest_step(ig, op) : NULL);
 
     if (rc == NGX_DECLINED && !mapped) {
         *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;

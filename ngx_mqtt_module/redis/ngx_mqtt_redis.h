@@ -65,6 +65,17 @@ char *ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
 
+/*
+ * A connection of its own for commands that block: nobody else's wait behind
+ * them.  It is not in the status, says nothing of a Redis that is away, does
+ * not hold a worker that exits, and knows no scripts.  A command may block for
+ * ngx_mqtt_redis_block() ms, so that Redis is not taken for dead.  NULL: out of
+ * memory.  shut() is like stop().
+ */
+ngx_mqtt_redis_t *ngx_mqtt_redis_open(ngx_mqtt_worker_t *w);
+void ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r);
+ngx_msec_t ngx_mqtt_redis_block(ngx_mqtt_redis_t *r);
+
 /* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
 

@@ -60,6 +60,7 @@ ngx_mqtt_share_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t group,
     ngx_mqtt_shares_t  *shares;
 
     peer.slot = slot;
+    peer.node = 0;
     peer.generation = ngx_mqtt_zone(w->gateway)->slots[slot].generation;
 
     if (m->qos == 0) {

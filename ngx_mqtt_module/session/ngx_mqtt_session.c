@@ -22,7 +22,7 @@ static void ngx_mqtt_session_released(ngx_mqtt_op_t *op);
 ngx_int_t
 ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
 {
-    ngx_mqtt_zone_t      *zone;
+    ngx_mqtt_peer_t       self;
     ngx_mqtt_sessions_t  *ss;
 
     ss = ngx_pcalloc(w->cycle->pool, sizeof(ngx_mqtt_sessions_t));
@@ -30,12 +30,12 @@ ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
         return NGX_ERROR;
     }
 
-    zone = ngx_mqtt_zone(w->gateway);
+    self.slot = w->slot_index;
+    self.generation = w->generation;
+    self.node = 0;
 
-    ss->node_id = zone->node_id;
     ss->owner.data = ss->owner_text;
-    ss->owner.len = ngx_sprintf(ss->owner_text, "%016xL:%ui:%uL",
-                                zone->node_id, w->slot_index, w->generation)
+    ss->owner.len = ngx_mqtt_peer_name(ss->owner_text, w, &self)
                     - ss->owner_text;
 
     ngx_queue_init(&ss->waiting);

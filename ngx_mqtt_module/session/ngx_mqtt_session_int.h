@@ -16,12 +16,6 @@
 #include "ngx_mqtt_redis.h"
 
 
-/* "<node, 16 hex digits>:<slot>:<generation>" */
-
-#define NGX_MQTT_SESSION_OWNER_LEN                                            \
-    (16 + 1 + NGX_INT_T_LEN + 1 + NGX_INT64_LEN)
-
-
 /*
  * What is still to be done for a client id after a script has changed its
  * session: one object for an id, however many things there are.
@@ -35,9 +29,8 @@ typedef struct {
 
 
 struct ngx_mqtt_sessions_s {
-    uint64_t             node_id;
     ngx_str_t            owner;           /* this worker, as in Redis */
-    u_char               owner_text[NGX_MQTT_SESSION_OWNER_LEN];
+    u_char               owner_text[NGX_MQTT_PEER_NAME];
 
     ngx_mqtt_session_detach_pt  detach;
 
