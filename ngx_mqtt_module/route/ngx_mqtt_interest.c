@@ -47,7 +47,7 @@ typedef struct {
     ngx_uint_t                refs;
     ngx_msec_t                told_at;
     unsigned                  told:1;      /* Redis has it */
-    unsigned                  telling:1;   /* the sign, by a script under way */
+    unsigned                  telling:1;   /* the sign, in a script */
 } ngx_mqtt_interest_t;
 
 

@@ -11,8 +11,8 @@
  *     bus, and its handler is the same (ngx_mqtt_inbox.c).
  * (2) Every worker has told an index in Redis what it has subscribers for, in
  *     a way that may be wider than that, and has a copy of what the workers of
- *     other nodes have told.  A change is known to them some milliseconds after
- *     the SUBACK, at the latest after NGX_MQTT_NODES_POLL.
+ *     other nodes have told.  A change is known to them some milliseconds
+ *     after the SUBACK, at the latest after NGX_MQTT_NODES_POLL.
  * (3) A message goes to such a worker as one frame, which it routes to its own
  *     subscribers only.  The acknowledgement of a message of QoS 1 or 2 waits
  *     until the frame is in the inbox.
@@ -61,8 +61,8 @@ void ngx_mqtt_interest_remove(ngx_mqtt_worker_t *w, ngx_str_t *filter,
 /*
  * ngx_mqtt_nodes_publish.c.  prepare(): NGX_DECLINED: no other node may want
  * the message; NGX_BUSY: one of QoS 1 or 2 cannot be taken now,
- * w->resume_event will be posted; NGX_OK: publish() has to be called.  Of QoS 0
- * what cannot be taken is dropped and counted.
+ * w->resume_event will be posted; NGX_OK: publish() has to be called.  Of
+ * QoS 0 what cannot be taken is dropped and counted.
  *
  * publish() sends to whom prepare() would find now: NGX_AGAIN when there is an
  * op and it completes later: with NGX_OK when all inboxes have the message,

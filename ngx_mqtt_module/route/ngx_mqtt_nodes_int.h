@@ -40,7 +40,7 @@ typedef struct {
     ngx_str_t                 inbox;       /* key; bytes behind the struct */
     uint64_t                  stamp;       /* of the message matched last */
     uint64_t                  received;    /* number of its last frame */
-    ngx_uint_t                length;      /* of its inbox, at the last reply */
+    ngx_uint_t                length;      /* of its inbox, as last heard */
     ngx_uint_t                refs;        /* frames under way */
     time_t                    used;
     unsigned                  present:1;   /* in the index */

@@ -6,7 +6,7 @@
 -- ARGV[1]  owner
 -- ARGV[2]  how many changes are kept
 -- ARGV[3], ARGV[4], ...  `+` or `-`, and what: `w` and a filter; `g` and the
---          first level of filters; `s`, the name of a group, `/` and its filter
+--          first level of filters; `s`, the name of a group, `/` and a filter
 --
 -- Returns the version of the index, and 1 when the worker was not in it: what
 -- it has told before is forgotten.

@@ -9,11 +9,10 @@ package MqttTest::Nodes;
 #
 #     nodes_known($one, $two)     waits until each knows all; their number
 #     nodes_members($t)          the owners in the index
-#     wanted($from, $to, $filter)
-#                                waits until $from knows that a worker of $to
-#                                wants the filter: its own subscriber, which
-#                                the index has, and then a poll
-#     unwanted($from, $to, $filter)
+#     wanted($from, $to, @filters)
+#                                waits until $from knows that workers of $to
+#                                want the filters
+#     unwanted($from, $to, @filters)
 #     node_id($t)                the number of the node, as in names of workers
 #     inboxes($t, $node)         how many inboxes of a node there are
 #     inbox_lengths($t)          frames in all of them
@@ -76,20 +75,28 @@ sub nodes_known {
 }
 
 
-# every worker has asked for the index once more
+# Every worker has asked for the index twice: whoever asks again has understood
+# the last answer.
 
 sub polled {
     my ($t) = @_;
 
-    my %since = @{ $t->redis->command('ZRANGE', 'test:{n}t', 0, -1,
-                                      'WITHSCORES') };
-
-    return wait_for {
-        my %now = @{ $t->redis->command('ZRANGE', 'test:{n}t', 0, -1,
-                                        'WITHSCORES') };
-
-        !grep { ($now{$_} // 'inf') <= $since{$_} } keys %since;
+    my $scores = sub {
+        return @{ $t->redis->command('ZRANGE', 'test:{n}t', 0, -1,
+                                     'WITHSCORES') };
     };
+
+    for (1, 2) {
+        my %since = $scores->();
+
+        wait_for {
+            my %now = $scores->();
+
+            !grep { ($now{$_} // 'inf') <= $since{$_} } keys %since;
+        } or return 0;
+    }
+
+    return 1;
 }
 
 
@@ -125,17 +132,17 @@ sub owners_wanting {
 
 
 sub wanted {
-    my ($from, $to, $filter) = @_;
+    my ($from, $to, @filters) = @_;
 
-    return (wait_for { owners_wanting($to, $filter) })
+    return (wait_for { !grep { !owners_wanting($to, $_) } @filters })
            && polled($from);
 }
 
 
 sub unwanted {
-    my ($from, $to, $filter) = @_;
+    my ($from, $to, @filters) = @_;
 
-    return (wait_for { !owners_wanting($to, $filter) })
+    return (wait_for { !grep { owners_wanting($to, $_) } @filters })
            && polled($from);
 }
 
