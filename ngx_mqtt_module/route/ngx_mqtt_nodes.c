@@ -369,12 +369,25 @@ ngx_mqtt_nodes_soon(ngx_mqtt_worker_t *w)
 static void
 ngx_mqtt_nodes_poll(ngx_event_t *ev)
 {
+    ngx_mqtt_nodes_t   *nodes;
     ngx_mqtt_worker_t  *w;
 
     w = ngx_mqtt_event_worker(ev);
 
     if (w->nodes->left) {
         return;
+    }
+
+    nodes = w->nodes;
+
+    if (nodes->lost
+        && ngx_current_msec - nodes->lost_at > NGX_MQTT_NODES_LAPSE)
+    {
+        /* everything is asked for, and replaces what was known */
+
+        nodes->lost = 0;
+        nodes->index = 0;
+        nodes->version = 0;
     }
 
     ngx_mqtt_interest_settle(w);

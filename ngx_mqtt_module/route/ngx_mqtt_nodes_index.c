@@ -11,6 +11,8 @@
  * (1) A filter has the workers that want it in its "subs", a group the workers
  *     that have members of it; whatever wants nothing any more is freed.
  * (2) Of our own node nothing is kept: the bus and the directory do that.
+ * (3) When Redis has lost the index, or has an older one, what is known stays
+ *     until everybody has had the time to tell it again.
  *
  * Called from: ngx_mqtt_nodes.c.
  */
@@ -49,7 +51,7 @@ ngx_mqtt_nodes_apply(ngx_mqtt_worker_t *w, ngx_mqtt_redis_reply_t *reply)
 {
     uint64_t           index, version;
     ngx_int_t          rc;
-    ngx_uint_t         i;
+    ngx_uint_t         i, lost;
     ngx_atomic_t       objects, bytes;
     ngx_mqtt_nodes_t  *nodes;
 
@@ -66,14 +68,17 @@ ngx_mqtt_nodes_apply(ngx_mqtt_worker_t *w, ngx_mqtt_redis_reply_t *reply)
 
     rc = reply->elts[2]->integer ? NGX_AGAIN : NGX_OK;
 
-    if (nodes->index && nodes->index != index) {
+    lost = (nodes->index
+            && (nodes->index != index || version < nodes->version));
+
+    if (lost) {
+
+        /* what we have told may not be there, and ids may begin anew */
+
         ngx_mqtt_inbox_rewind(w);
-        rc = NGX_AGAIN;
 
-    } else if (version < nodes->version) {
-
-        /* older data: what we have told may not be there */
-
+        nodes->lost = 1;
+        nodes->lost_at = ngx_current_msec;
         rc = NGX_AGAIN;
     }
 
@@ -82,7 +87,7 @@ ngx_mqtt_nodes_apply(ngx_mqtt_worker_t *w, ngx_mqtt_redis_reply_t *reply)
     objects = w->counters[NGX_MQTT_STAT_alloc_objects];
     bytes = w->counters[NGX_MQTT_STAT_alloc_bytes];
 
-    if (reply->elts[3]->integer) {
+    if (reply->elts[3]->integer && !lost) {
         ngx_mqtt_nodes_clear(w);
     }
 

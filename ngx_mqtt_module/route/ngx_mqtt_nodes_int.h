@@ -92,6 +92,7 @@ struct ngx_mqtt_nodes_s {
     ngx_uint_t                nwants;      /* of all of them */
     ngx_mqtt_filters_t        filters;     /* that are told one by one */
     ngx_mqtt_filters_t        levels;      /* first levels of others */
+    ngx_msec_t                lost_at;
     ngx_event_t               poll_event;
     ngx_event_t               notify_event;
 
@@ -112,6 +113,7 @@ struct ngx_mqtt_nodes_s {
 
     unsigned                  asking:1;
     unsigned                  again:1;
+    unsigned                  lost:1;      /* by Redis: kept for a while */
     unsigned                  left:1;
     unsigned                  closed:1;
 };
