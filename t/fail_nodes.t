@@ -128,9 +128,10 @@ $_->wait_ready for $first, $second;
 
 # a node is killed
 
-my @session = (version => 5, clean => 0, props => [ [ session_expiry => 600 ]]);
+my @session = (version => 5, clean => 0,
+               props => [ [ session_expiry => 600 ] ]);
+my @dead = map { $second->client(@session, client_id => "session $_") } 1, 2;
 
-$_ = $second->client(@session, client_id => "session $_") for my @dead = 1 .. 2;
 $dead[0]->subscribe('dead/+' => 1, 'dead' => 1);
 wanted($first, $second, 'dead/+', 'dead');
 
