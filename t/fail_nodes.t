@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::Util qw/ suspend /;
-use Test::More tests => 10 + 2 * 5 + 14;
+use Test::More tests => 11 + 2 * 5 + 14;
 
 ###############################################################################
 
@@ -85,6 +85,24 @@ wanted($first, $second, 'stop/+');
 $publisher->publish_wait('stop/x', 'again', qos => 1);
 is_deeply([ took($s, 1) ], [ 'again' ], 'and back again');
 
+# a frame that is sent again because the reply was lost; by whoever it may be
+
+$inbox = inbox_key($second);
+
+for my $case ([ 7, 'one' ], [ 7, 'one', 'r', 1 ], [ 9, 'two', 'r', 1 ],
+              [ 8, 'three', 'r', 1 ], [ 8, 'four' ])
+{
+    my ($number, $payload, @mark) = @$case;
+
+    my $body = pack('N NQ>N N4 a*a*', 0, 1, 0, 0, 6, length $payload, 0, 0,
+                    'stop/y', $payload);
+    my $frame = pack('Q>4C a*', $number, 0xabc, 0, 1, 3, $body);
+
+    $first->redis->command('XADD', $inbox, '*', 'f', $frame, @mark);
+}
+
+is_deeply([ took($s, 3) ], [ qw/ one two four / ], 'sent again: taken once');
+
 $s->disconnect;
 
 # Redis stands still, or is started anew without any data
@@ -103,16 +121,29 @@ for my $how ('stands still', 'begins anew') {
     is_deeply([ took($s[0], 20) ], [ map { $_->{payload} } @sent ],
               "$how: subscribers of this node are served");
 
+    ($pid) = $second->worker_pids;
+    suspend($pid);
+
     $how eq 'begins anew' ? $first->redis->start : $first->redis->resume;
 
     is(acked(@sent), 20, "$how: acknowledged afterwards");
 
-    # at once, before the other node has told anew what it wants
+    # before the other node can tell anew what it wants
 
     push @sent, publish('redis/y', 5);
     acked(@sent[-5 .. -1]);
 
-    my %got = map { $_ => 1 } took($s[1], 25);
+    if ($how eq 'begins anew') {
+        wait_for { @{ nodes_members($first) } == 1 };
+        polled($first);
+    }
+
+    push @sent, publish('redis/y', 5);
+    acked(@sent[-5 .. -1]);
+
+    kill 'CONT', $pid;
+
+    my %got = map { $_ => 1 } took($s[1], 30);
 
     is_deeply([ sort keys %got ], [ sort map { $_->{payload} } @sent ],
               "$how: and all are delivered at the other one");

@@ -32,6 +32,7 @@
 #define NGX_MQTT_INBOX_BYTES   (1024 * 1024)
 #define NGX_MQTT_INBOX_FIRST   16
 #define NGX_MQTT_INBOX_RETRY   1000             /* ms */
+#define NGX_MQTT_INBOX_WARN    60               /* seconds */
 
 
 static void ngx_mqtt_inbox_read(ngx_mqtt_worker_t *w);
@@ -166,7 +167,9 @@ ngx_mqtt_inbox_replied(ngx_mqtt_op_t *op)
 
     if (op->rc != NGX_OK) {
 
-        if (reply) {
+        if (reply && ngx_time() - nodes->warned >= NGX_MQTT_INBOX_WARN) {
+            nodes->warned = ngx_time();
+
             ngx_log_error(NGX_LOG_ERR, w->log, 0,
                           "inbox of the worker was not read: %V, "
                           "gateway: \"%V\"", &reply->str, &w->gateway->name);

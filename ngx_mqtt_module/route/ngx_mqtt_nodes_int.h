@@ -74,6 +74,7 @@ struct ngx_mqtt_nodes_s {
     size_t                    last_len;    /* id of the last frame */
     ngx_uint_t                page;        /* frames to ask for */
     ngx_event_t               read_event;  /* after a failure */
+    time_t                    warned;
     ngx_atomic_uint_t         objects;     /* of the command that waits */
     ngx_atomic_uint_t         bytes;
 

@@ -16,7 +16,7 @@ package MqttTest::Nodes;
 #     node_id($t)                the number of the node, as in names of workers
 #     inboxes($t, $node)         how many inboxes of a node there are
 #     inbox_lengths($t)          frames in all of them
-#     polled($t)                 waits until all workers have asked once more
+#     polled($t)                 waits until all workers have asked twice
 #     commands($t)               calls of each command so far, as a hash
 
 use warnings;
