@@ -160,7 +160,7 @@ $c->disconnect;
 $publisher->disconnect;
 
 my $empty = wait_for {
-    !grep { !/\{(?:i|l|r)\}/ } $t->redis->keys('test:*');
+    !grep { !/\{(?:i|l|n|r)\}/ } $t->redis->keys('test:*');
 } 5;
 
 ok($empty, 'Redis has no session and no log anymore')

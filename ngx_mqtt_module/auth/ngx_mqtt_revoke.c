@@ -252,6 +252,7 @@ ngx_mqtt_revoke_tell(ngx_mqtt_worker_t *w, ngx_str_t *id)
     zone = ngx_mqtt_zone(w->gateway);
 
     for (slot = 0; slot < zone->nslots; slot++) {
+        peer.node = 0;
         peer.slot = slot;
         peer.generation = zone->slots[slot].generation;
 

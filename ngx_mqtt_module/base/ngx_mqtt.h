@@ -47,6 +47,7 @@ typedef struct ngx_mqtt_subscriber_s   ngx_mqtt_subscriber_t;
 typedef struct ngx_mqtt_shared_s       ngx_mqtt_shared_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
+typedef struct ngx_mqtt_nodes_s        ngx_mqtt_nodes_t;
 typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
 typedef struct ngx_mqtt_deliver_s      ngx_mqtt_deliver_t;
 typedef struct ngx_mqtt_p2p_s          ngx_mqtt_p2p_t;
@@ -118,8 +119,10 @@ typedef struct {
  * resume() lets the paused clients read again; stop() ends all at once, when
  * the worker exits; fence() closes all clients, as their sessions were taken
  * over; deliver() gives a subscriber its one copy of a message; subscriber()
- * finds the connected client of this id, or NULL; p2p() gives the client of
- * this id a message that is for it alone, NGX_DECLINED when it is not here.
+ * finds the connected client of this id, or NULL; recheck() has it look into
+ * the logs that it reads, as pushes may have been missed; p2p() gives the
+ * client of this id a message that is for it alone, NGX_DECLINED when it is not
+ * here.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -146,6 +149,7 @@ typedef struct {
                                         ngx_mqtt_copy_t *copy);
     ngx_mqtt_subscriber_t   *(*subscriber)(ngx_mqtt_worker_t *w,
                                            ngx_str_t *client_id);
+    void                     (*recheck)(ngx_mqtt_subscriber_t *subscriber);
     ngx_uint_t               (*room)(ngx_mqtt_subscriber_t *subscriber,
                                      ngx_uint_t qos);
     void                     (*deliver_shared)(
@@ -188,6 +192,7 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_deliver_t        *deliver;
     ngx_mqtt_p2p_t            *p2p;
     ngx_mqtt_status_t         *status;
+    ngx_mqtt_nodes_t          *nodes;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;

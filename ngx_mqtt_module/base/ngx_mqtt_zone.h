@@ -103,6 +103,9 @@
     X(redis_reconnects, COUNTER, "connections to Redis made again")           \
     X(bus_frames_in, COUNTER, "frames received from other workers")           \
     X(bus_frames_out, COUNTER, "frames sent to other workers")                \
+    X(inbox_frames_in, COUNTER, "frames received from other nodes")           \
+    X(inbox_frames_out, COUNTER, "frames sent to other nodes")                \
+    X(inbox_dropped, COUNTER, "frames for other nodes that were dropped")     \
     X(alloc_objects, GAUGE, "live blocks of the worker's allocator")          \
     X(alloc_bytes, GAUGE, "live bytes of the worker's allocator")
 

@@ -188,6 +188,13 @@ ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler)
 
 
 void
+ngx_mqtt_bus_on_remote(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_remote_pt handler)
+{
+    bus->on_remote = handler;
+}
+
+
+void
 ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
     void (*handler)(ngx_mqtt_worker_t *w))
 {
@@ -203,6 +210,12 @@ ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_uint_t type,
 
     if (bus == NULL || id->slot >= NGX_MQTT_ZONE_SLOTS) {
         return NGX_DECLINED;
+    }
+
+    if (id->node) {
+        return bus->on_remote ? bus->on_remote(bus->worker, id, type, parts,
+                                               nparts)
+                              : NGX_DECLINED;
     }
 
     if (id->generation == bus->worker->generation) {
@@ -402,6 +415,7 @@ ngx_mqtt_bus_local_frame(void *data, ngx_uint_t type, ngx_str_t *body)
 
     id.slot = bus->worker->slot_index;
     id.generation = bus->worker->generation;
+    id.node = 0;
 
     ngx_mqtt_bus_frame(bus, &id, type, body);
 
@@ -413,8 +427,15 @@ void
 ngx_mqtt_bus_frame(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *from,
     ngx_uint_t type, ngx_str_t *body)
 {
+    ngx_uint_t  level;
+
     if (type >= NGX_MQTT_FRAME_TYPES || bus->on_frame[type] == NULL) {
-        ngx_log_error(NGX_LOG_ALERT, &bus->log, 0,
+
+        /* another node may run another version */
+
+        level = from->node ? NGX_LOG_ERR : NGX_LOG_ALERT;
+
+        ngx_log_error(level, &bus->log, 0,
                       "unknown mqtt bus frame of type %ui", type);
         return;
     }
@@ -492,7 +513,7 @@ ngx_mqtt_bus_lose(ngx_mqtt_bus_peer_t *peer)
 
     if (dropped) {
         ngx_log_error(NGX_LOG_WARN, &bus->log, 0,
-                      "worker in slot %ui is gone, %ui frames were dropped",
+                      "worker in slot %uL is gone, %ui frames were dropped",
                       peer->id.slot, dropped);
     }
 

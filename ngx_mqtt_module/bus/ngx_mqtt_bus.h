@@ -5,7 +5,8 @@
 
 
 /*
- * The bus: frames between the workers of one node over UNIX stream sockets.
+ * The bus: frames between the workers of one node over UNIX stream sockets,
+ * and through somebody else's hands to workers of other nodes.
  *
  * (1) A peer is a slot and a generation of the worker table (P28); frames for
  *     a generation that is gone are never delivered to its successor.
@@ -33,6 +34,9 @@
 #define NGX_MQTT_FRAME_SHARE           4    /* route/: one for a member */
 #define NGX_MQTT_FRAME_SHARE_DONE      5    /* route/: its end */
 #define NGX_MQTT_FRAME_SHARE_REST      6    /* route/: for unknown groups */
+#define NGX_MQTT_FRAME_GROUP           7    /* route/: from another node, for
+                                               a member */
+#define NGX_MQTT_FRAME_NODES           8    /* route/: an index has changed */
 #define NGX_MQTT_FRAME_P2P             10   /* gateway/: for one client */
 #define NGX_MQTT_FRAME_P2P_DONE        11   /* gateway/: it has it, or not */
 #define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
@@ -44,12 +48,18 @@
 #define NGX_MQTT_BUS_QUEUE             (16 * 1024 * 1024)
 
 
-/* a worker of this node */
+/* a worker; its bytes may be a key */
 
 typedef struct {
-    ngx_uint_t           slot;
+    uint64_t             slot;
     uint64_t             generation;
+    uint64_t             node;             /* 0: this node */
 } ngx_mqtt_peer_t;
+
+/* its name in Redis: "<node, 16 hex digits>:<slot>:<generation>" */
+
+#define NGX_MQTT_PEER_NAME                                                    \
+    (16 + 1 + NGX_INT64_LEN + 1 + NGX_INT64_LEN)
 
 
 /*
@@ -60,6 +70,12 @@ typedef void (*ngx_mqtt_bus_frame_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
 typedef void (*ngx_mqtt_bus_lost_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *peer);
+
+/* takes frames for workers of other nodes; returns what send() does */
+
+typedef ngx_int_t (*ngx_mqtt_bus_remote_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer, ngx_uint_t type, ngx_str_t *parts,
+    ngx_uint_t nparts);
 
 
 /* worker life; start() listens, peers are connected when first needed */
@@ -73,6 +89,9 @@ void ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
 void ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus,
     ngx_mqtt_bus_lost_pt handler);
 
+void ngx_mqtt_bus_on_remote(ngx_mqtt_bus_t *bus,
+    ngx_mqtt_bus_remote_pt handler);
+
 /* called when a peer that was found full has room again */
 void ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
     void (*handler)(ngx_mqtt_worker_t *w));
@@ -83,7 +102,8 @@ void ngx_mqtt_bus_on_drained(ngx_mqtt_bus_t *bus,
  * NGX_MQTT_BUS_QUEUE bytes wait for it already, nothing was queued;
  * NGX_ERROR: out of memory, or the parts are longer than NGX_MQTT_FRAME_MAX.
  * After NGX_OK the frame is delivered, or on_lost tells that the peer is
- * gone.
+ * gone.  Nobody tells of the end of workers of other nodes, and NGX_DECLINED
+ * says of one that it seems to be dead: the frame waits for it nevertheless.
  */
 ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
     ngx_uint_t type, ngx_str_t *parts, ngx_uint_t nparts);
@@ -93,6 +113,19 @@ ngx_int_t ngx_mqtt_bus_send(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
  * should.  Frames that cannot wait may go up to twice that.
  */
 ngx_uint_t ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
+
+
+/* a frame that came in, from wherever */
+void ngx_mqtt_bus_frame(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *from,
+    ngx_uint_t type, ngx_str_t *body);
+
+
+/* ngx_mqtt_peer.c: names of workers; NGX_ERROR: it is none */
+
+u_char *ngx_mqtt_peer_name(u_char *p, ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer);
+ngx_int_t ngx_mqtt_peer_parse(ngx_mqtt_worker_t *w, ngx_str_t *name,
+    ngx_mqtt_peer_t *peer);
 
 
 /*
@@ -132,7 +165,10 @@ u_char *ngx_mqtt_frame_read_str(u_char *p, u_char *end, ngx_str_t *value);
 
 #define NGX_MQTT_FRAME_MSG_HEAD        (4 + 8 + 4 + 4 * 4)
 
+#define NGX_MQTT_FRAME_MSG_PARTS       5
+
 u_char *ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m);
+void ngx_mqtt_frame_msg_parts(ngx_str_t *parts, ngx_mqtt_msg_t *m);
 size_t ngx_mqtt_frame_msg_len(ngx_mqtt_msg_t *m);
 u_char *ngx_mqtt_frame_write_msg(u_char *p, ngx_mqtt_msg_t *m);
 ngx_mqtt_msg_t *ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w,

@@ -292,6 +292,7 @@ ngx_mqtt_bus_hello(ngx_mqtt_bus_in_t *in, ngx_str_t *body)
     }
 
     id.slot = slot;
+    id.node = 0;
 
     peer = ngx_mqtt_bus_find(bus, &id);
 
@@ -307,7 +308,7 @@ ngx_mqtt_bus_hello(ngx_mqtt_bus_in_t *in, ngx_str_t *body)
     in->peer = peer;
 
     ngx_log_debug2(NGX_LOG_DEBUG_EVENT, &bus->log, 0,
-                   "mqtt bus hello from slot %ui generation %uL",
+                   "mqtt bus hello from slot %uL generation %uL",
                    id.slot, id.generation);
 
     return NGX_OK;

@@ -123,6 +123,7 @@ struct ngx_mqtt_bus_s {
     ngx_mqtt_bus_lost_pt       on_lost[NGX_MQTT_BUS_LOST];
     ngx_uint_t                 nlost;
     void                     (*on_drained)(ngx_mqtt_worker_t *w);
+    ngx_mqtt_bus_remote_pt     on_remote;
     ngx_mqtt_bus_frame_pt      on_frame[NGX_MQTT_FRAME_TYPES];
 
     unsigned                   delivering:1;
@@ -131,8 +132,6 @@ struct ngx_mqtt_bus_s {
 
 /* ngx_mqtt_bus.c */
 
-void ngx_mqtt_bus_frame(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *from,
-    ngx_uint_t type, ngx_str_t *body);
 ngx_mqtt_bus_peer_t *ngx_mqtt_bus_find(ngx_mqtt_bus_t *bus,
     ngx_mqtt_peer_t *id);
 ngx_mqtt_bus_peer_t *ngx_mqtt_bus_add(ngx_mqtt_bus_t *bus,

@@ -216,7 +216,7 @@ ngx_mqtt_bus_refused(ngx_mqtt_bus_peer_t *peer, ngx_err_t err)
     }
 
     ngx_log_error(NGX_LOG_ERR, &bus->log, err,
-                  "connect() to the worker in slot %ui failed",
+                  "connect() to the worker in slot %uL failed",
                   peer->id.slot);
 
     return NGX_ERROR;

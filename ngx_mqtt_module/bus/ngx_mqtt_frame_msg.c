@@ -65,6 +65,19 @@ ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m)
 }
 
 
+/* what follows the head, NGX_MQTT_FRAME_MSG_PARTS of them */
+
+void
+ngx_mqtt_frame_msg_parts(ngx_str_t *parts, ngx_mqtt_msg_t *m)
+{
+    parts[0] = m->topic;
+    parts[1] = m->payload;
+    parts[2] = m->props;
+    parts[3] = m->origin;
+    parts[4] = m->real;
+}
+
+
 size_t
 ngx_mqtt_frame_msg_len(ngx_mqtt_msg_t *m)
 {

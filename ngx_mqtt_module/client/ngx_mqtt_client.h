@@ -468,6 +468,10 @@ ngx_int_t ngx_mqtt_subscribe_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_suback_t *ack);
 
 
+/* ngx_mqtt_client_pull.c: hooks->recheck */
+void ngx_mqtt_client_session_recheck(ngx_mqtt_subscriber_t *subscriber);
+
+
 /* ngx_mqtt_client_deliver.c */
 
 /* hooks->deliver */

@@ -263,6 +263,41 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
 }
 
 
+/* as if the log reached further than it is known to */
+
+void
+ngx_mqtt_client_session_recheck(ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_queue_t                *q;
+    ngx_mqtt_client_t          *mc;
+    ngx_mqtt_reader_t          *reader;
+    ngx_mqtt_client_session_t  *ss;
+
+    mc = ngx_mqtt_subscriber_client(subscriber);
+
+    if (mc->closing || mc->session == NULL) {
+        return;
+    }
+
+    ss = mc->session;
+
+    for (q = ngx_queue_head(&ss->readers);
+         q != ngx_queue_sentinel(&ss->readers);
+         q = ngx_queue_next(q))
+    {
+        reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
+
+        if (reader->attached && reader->op == NULL
+            && reader->end == reader->read)
+        {
+            reader->end = reader->read + 1;
+        }
+    }
+
+    ngx_mqtt_client_session_pull(mc);
+}
+
+
 static ngx_int_t
 ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     ngx_uint_t max, size_t size)

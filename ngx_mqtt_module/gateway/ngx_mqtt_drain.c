@@ -22,6 +22,7 @@
 
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_nodes.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_session.h"
 
@@ -123,6 +124,8 @@ ngx_mqtt_drain_is_over(ngx_mqtt_worker_t *w)
     if (!ngx_queue_empty(&w->connections)) {
         return 0;
     }
+
+    ngx_mqtt_nodes_leave(w);
 
     if (w->drain_forced) {
         return 1;

@@ -7,7 +7,7 @@
 /*
  * A message to everybody who has subscribed to it.
  *
- *     no log   -> subscribers of this worker and of others
+ *     no log   -> subscribers of this worker, of others, of other nodes
  *     some log -> append to each -> appended -> the same, with the numbers
  *
  * (1) While a topic is in a log all its messages of QoS 1 and 2 go that way,
@@ -21,6 +21,7 @@
 
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_log.h"
+#include "ngx_mqtt_nodes.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -30,6 +31,8 @@ typedef struct {
 } ngx_mqtt_fanout_append_t;
 
 
+static ngx_int_t ngx_mqtt_fanout_remote(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_fanout_append(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
 static void ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op);
@@ -51,6 +54,15 @@ ngx_mqtt_fanout_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     fo->logged = (rc == NGX_OK);
 
+    rc = ngx_mqtt_nodes_prepare(w, m);
+
+    if (rc == NGX_BUSY) {
+        return NGX_BUSY;
+    }
+
+    fo->remote = (rc == NGX_OK);
+    fo->waits = fo->logged || (fo->remote && m->qos);
+
     return ngx_mqtt_route_prepare(w, m, &fo->workers);
 }
 
@@ -59,8 +71,12 @@ ngx_int_t
 ngx_mqtt_fanout(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_fanout_t *fo, ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op)
 {
+    ngx_int_t  rc;
+
     if (!fo->logged) {
-        return ngx_mqtt_route_publish(w, m, &fo->workers, from, NULL);
+        rc = ngx_mqtt_route_publish(w, m, &fo->workers, from, NULL);
+
+        return fo->remote ? ngx_mqtt_fanout_remote(w, m, op) : rc;
     }
 
     if (ngx_mqtt_fanout_append(w, m, op) != NGX_OK && op) {
@@ -68,6 +84,25 @@ ngx_mqtt_fanout(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_mqtt_fanout_remote(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_op_t *op)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_mqtt_nodes_publish(w, m, NULL, op);
+
+    /* what was found by prepare() is still there, in the same call */
+
+    if (rc == NGX_DECLINED && op) {
+        ngx_mqtt_op_post(op, NGX_OK, NGX_MQTT_SUCCESS);
+        return NGX_AGAIN;
+    }
+
+    return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
 }
 
 
@@ -104,6 +139,7 @@ ngx_mqtt_fanout_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static void
 ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
 {
+    ngx_mqtt_op_t             *step;
     ngx_mqtt_join_t           *join;
     ngx_mqtt_worker_t         *w;
     ngx_mqtt_workers_t         workers;
@@ -123,8 +159,18 @@ ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
                                       ngx_mqtt_fanout_sender(w, fa->msg),
                                       op->result);
 
+        /* what was refused is refused, whatever becomes of the frames */
+
         join = (fa->op && op->rc == NGX_OK)
                ? ngx_mqtt_join_create(w, fa->op) : NULL;
+
+        step = join ? ngx_mqtt_join_step(join) : NULL;
+
+        if (ngx_mqtt_nodes_publish(w, fa->msg, op->result, step)
+            != NGX_AGAIN)
+        {
+            ngx_mqtt_join_cancel(join, step);
+        }
     }
 
     /* others have it when no frame is left here, see ngx_mqtt_deliver.c */

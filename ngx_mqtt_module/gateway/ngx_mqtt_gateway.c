@@ -17,6 +17,7 @@
 #include "ngx_mqtt_bus.h"
 #include "ngx_mqtt_kafka.h"
 #include "ngx_mqtt_log.h"
+#include "ngx_mqtt_nodes.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_retain.h"
 #include "ngx_mqtt_session.h"
@@ -54,6 +55,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_watch_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
         || ngx_mqtt_log_start(w) != NGX_OK
+        || ngx_mqtt_nodes_start(w) != NGX_OK
         || ngx_mqtt_auth_start(w) != NGX_OK
         || ngx_mqtt_deliver_start(w) != NGX_OK
         || ngx_mqtt_p2p_start(w) != NGX_OK)
@@ -122,6 +124,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_bus_stop(w);
     }
 
+    if (w->nodes) {
+        ngx_mqtt_nodes_close(w);
+    }
+
     if (w->redis) {
         ngx_mqtt_redis_stop(w);
     }
@@ -135,6 +141,10 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 
     if (w->status) {
         ngx_mqtt_status_stop(w);
+    }
+
+    if (w->nodes) {
+        ngx_mqtt_nodes_stop(w);
     }
 
     if (w->logs) {

@@ -172,16 +172,19 @@ ngx_int_t ngx_mqtt_watch_start(ngx_mqtt_worker_t *w);
 
 /*
  * ngx_mqtt_fanout.c: a message to everybody who has subscribed to it, here, in
- * other workers, and later.  prepare() returns NGX_BUSY when it cannot be
- * taken now; w->resume_event is posted when it can.  fanout() follows in the
- * same call: NGX_OK or, when no subscription matched, NGX_DECLINED; NGX_AGAIN
- * when fo.logged is set, and then the op, which may be NULL, completes when
- * all logs have the message and it was routed.
+ * other workers and nodes, and later.  prepare() returns NGX_BUSY when it
+ * cannot be taken now; w->resume_event is posted when it can.  fanout()
+ * follows in the same call: NGX_OK or, when no subscription matched,
+ * NGX_DECLINED; NGX_AGAIN when fo.waits is set, and then the op, which may be
+ * NULL, completes when all logs have the message, it was routed, and the
+ * inboxes of other nodes have it.  Without fo.waits there is no op.
  */
 
 typedef struct {
     ngx_mqtt_workers_t      workers;
     ngx_uint_t              logged;         /* persistent sessions want it */
+    ngx_uint_t              remote;         /* other nodes may want it */
+    ngx_uint_t              waits;          /* for Redis, because of these */
 } ngx_mqtt_fanout_t;
 
 ngx_int_t ngx_mqtt_fanout_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,

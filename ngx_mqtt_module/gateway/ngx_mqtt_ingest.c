@@ -31,7 +31,7 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
-/* an op that several steps have to complete: Kafka, retained, logs */
+/* an op that several steps have to complete: Kafka, retained, fan-out */
 
 #define NGX_MQTT_INGEST_STEPS    3
 
@@ -78,7 +78,7 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     mapped = (entry && (entry->direction & NGX_MQTT_MAP_UPLINK));
-    nsteps = op ? mapped + m->retain + fo.logged : 0;
+    nsteps = op ? mapped + m->retain + fo.waits : 0;
     ig = NULL;
 
     if (nsteps > 1) {
@@ -111,7 +111,7 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     rc = ngx_mqtt_fanout(w, m, &fo, from,
-                         fo.logged ? ngx_mqtt_ingest_step(ig, op) : NULL);
+                         fo.waits ? ngx_mqtt_ingest_step(ig, op) : NULL);
 
     if (rc == NGX_DECLINED && !mapped) {
         *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;

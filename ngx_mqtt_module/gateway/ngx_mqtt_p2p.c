@@ -399,7 +399,7 @@ ngx_mqtt_p2p_frame(ngx_mqtt_p2p_target_t *t)
 {
     u_char                   head[8 + 4], mhead[NGX_MQTT_FRAME_MSG_HEAD], *p;
     ngx_int_t                rc;
-    ngx_str_t                parts[8];
+    ngx_str_t                parts[3 + NGX_MQTT_FRAME_MSG_PARTS];
     ngx_mqtt_msg_t          *m;
     ngx_mqtt_worker_t       *w;
 
@@ -417,13 +417,10 @@ ngx_mqtt_p2p_frame(ngx_mqtt_p2p_target_t *t)
     parts[1] = t->node.key;
     parts[2].data = mhead;
     parts[2].len = ngx_mqtt_frame_write_msg_head(mhead, m) - mhead;
-    parts[3] = m->topic;
-    parts[4] = m->payload;
-    parts[5] = m->props;
-    parts[6] = m->origin;
-    parts[7] = m->real;
+    ngx_mqtt_frame_msg_parts(&parts[3], m);
 
-    rc = ngx_mqtt_bus_send(w->bus, &t->peer, NGX_MQTT_FRAME_P2P, parts, 8);
+    rc = ngx_mqtt_bus_send(w->bus, &t->peer, NGX_MQTT_FRAME_P2P, parts,
+                           3 + NGX_MQTT_FRAME_MSG_PARTS);
 
     if (rc == NGX_DECLINED) {
         return NGX_DECLINED;

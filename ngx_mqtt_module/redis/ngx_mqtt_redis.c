@@ -36,6 +36,7 @@
 #define NGX_MQTT_REDIS_READS  64
 
 
+static ngx_mqtt_redis_t *ngx_mqtt_redis_create(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_redis_flush_handler(ngx_event_t *ev);
 static void ngx_mqtt_redis_flush(ngx_mqtt_redis_t *r);
 static size_t ngx_mqtt_redis_fill(ngx_mqtt_redis_t *r);
@@ -51,21 +52,51 @@ static void ngx_mqtt_redis_fail(ngx_mqtt_redis_t *r, ngx_mqtt_op_t *op);
 ngx_int_t
 ngx_mqtt_redis_start(ngx_mqtt_worker_t *w)
 {
-    u_char            *p;
-    ngx_mqtt_redis_t  *r;
-
     if (w->gateway->redis == NULL) {
         return NGX_OK;
     }
 
+    w->redis = ngx_mqtt_redis_create(w);
+    if (w->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_mqtt_redis_connect(w->redis);
+
+    return NGX_OK;
+}
+
+
+ngx_mqtt_redis_t *
+ngx_mqtt_redis_open(ngx_mqtt_worker_t *w)
+{
+    ngx_mqtt_redis_t  *r;
+
+    r = ngx_mqtt_redis_create(w);
+
+    if (r) {
+        r->own = 1;
+        ngx_mqtt_redis_connect(r);
+    }
+
+    return r;
+}
+
+
+static ngx_mqtt_redis_t *
+ngx_mqtt_redis_create(ngx_mqtt_worker_t *w)
+{
+    u_char            *p;
+    ngx_mqtt_redis_t  *r;
+
     r = ngx_pcalloc(w->cycle->pool, sizeof(ngx_mqtt_redis_t));
     if (r == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     p = ngx_palloc(w->cycle->pool, NGX_MQTT_REDIS_ARENA + NGX_MQTT_REDIS_OUT);
     if (p == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     r->arena.worker = w;
@@ -94,22 +125,23 @@ ngx_mqtt_redis_start(ngx_mqtt_worker_t *w)
     ngx_queue_init(&r->queued);
     ngx_queue_init(&r->sent);
 
-    w->redis = r;
-
-    ngx_mqtt_redis_connect(r);
-
-    return NGX_OK;
+    return r;
 }
 
 
 void
 ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w)
 {
-    ngx_mqtt_redis_t  *r;
+    if (w->redis) {
+        ngx_mqtt_redis_shut(w->redis);
+    }
+}
 
-    r = w->redis;
 
-    if (r == NULL || r->state == NGX_MQTT_REDIS_STOPPED) {
+void
+ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r)
+{
+    if (r->state == NGX_MQTT_REDIS_STOPPED) {
         return;
     }
 
@@ -179,6 +211,13 @@ ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
             return;
         }
     }
+}
+
+
+ngx_msec_t
+ngx_mqtt_redis_block(ngx_mqtt_redis_t *r)
+{
+    return ngx_max(r->conf->timeout / 2, 1);
 }
 
 
@@ -293,7 +332,8 @@ ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 void
 ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r)
 {
-    r->timer.cancelable = (r->pending == 0 || r->worker->drain_forced);
+    r->timer.cancelable = (r->pending == 0 || r->worker->drain_forced
+                           || r->own);
 
     if (r->full
         && r->pending <= r->conf->queue / 2

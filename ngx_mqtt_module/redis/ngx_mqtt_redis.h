@@ -71,6 +71,17 @@ void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
  */
 void ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout);
 
+/*
+ * A connection of its own for commands that block: nobody else's wait behind
+ * them.  It is not in the status, says nothing of a Redis that is away, does
+ * not hold a worker that exits, and knows no scripts.  A command may block
+ * for ngx_mqtt_redis_block() ms, so that Redis is not taken for dead.  NULL:
+ * out of memory.  shut() is like stop().
+ */
+ngx_mqtt_redis_t *ngx_mqtt_redis_open(ngx_mqtt_worker_t *w);
+void ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r);
+ngx_msec_t ngx_mqtt_redis_block(ngx_mqtt_redis_t *r);
+
 /* 0 while a command without WAIT would fail at once */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
 

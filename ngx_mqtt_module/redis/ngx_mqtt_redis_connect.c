@@ -60,7 +60,8 @@ ngx_mqtt_redis_connect(ngx_mqtt_redis_t *r)
     r->log.action = "connecting to Redis";
 
     r->quiet = r->down
-               && ngx_current_msec - r->logged < NGX_MQTT_REDIS_LOG_EVERY;
+               && (r->own || ngx_current_msec - r->logged
+                             < NGX_MQTT_REDIS_LOG_EVERY);
 
     r->log.log_level = r->worker->log->log_level;
 
@@ -330,6 +331,12 @@ ngx_mqtt_redis_report(ngx_mqtt_redis_t *r, ngx_uint_t level, ngx_err_t err,
         return;
     }
 
+    /* the other connection tells of it */
+
+    if (r->own) {
+        level = NGX_LOG_INFO;
+    }
+
     if (level < NGX_LOG_INFO) {
         r->logged = ngx_current_msec;
     }
@@ -352,7 +359,7 @@ ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
 
-    if (r->state == NGX_MQTT_REDIS_READY) {
+    if (r->state == NGX_MQTT_REDIS_READY && !r->own) {
         ngx_mqtt_count_sub(r->worker, NGX_MQTT_STAT_redis_up, 1);
     }
 

@@ -164,6 +164,7 @@ struct ngx_mqtt_redis_s {
     unsigned                   seen:1;         /* was ready at least once */
     unsigned                   warned:1;       /* of a full queue */
     unsigned                   full:1;         /* somebody waits for room */
+    unsigned                   own:1;          /* ngx_mqtt_redis_open() */
 };
 
 

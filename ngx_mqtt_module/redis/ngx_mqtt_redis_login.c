@@ -111,6 +111,10 @@ ngx_mqtt_redis_login_scripts(ngx_mqtt_redis_t *r)
         return NGX_ERROR;
     }
 
+    if (r->own) {
+        return NGX_OK;
+    }
+
     ngx_str_set(&argv[0], "LOAD");
 
     for (i = 0; i < NGX_MQTT_LUA_MAX; i++) {
@@ -251,13 +255,15 @@ ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r)
     r->log.log_level = r->worker->log->log_level;
     r->log.action = "waiting for Redis";
 
-    ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_up);
+    if (!r->own) {
+        ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_up);
 
-    if (r->seen) {
-        ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_reconnects);
+        if (r->seen) {
+            ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_reconnects);
+        }
     }
 
-    if (r->down) {
+    if (r->down && !r->own) {
         ngx_log_error(NGX_LOG_NOTICE, r->worker->log, 0,
                       "Redis is back, %ui commands waited, gateway: \"%V\", "
                       "redis: \"%V\"", r->pending,

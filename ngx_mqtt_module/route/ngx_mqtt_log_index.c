@@ -24,6 +24,7 @@
 
 
 #include "ngx_mqtt_log_int.h"
+#include "ngx_mqtt_nodes.h"
 
 
 /* changes that Redis remembers */
@@ -44,7 +45,6 @@ static void ngx_mqtt_log_level(ngx_str_t *topic, ngx_str_t *level);
 static void ngx_mqtt_log_index_changed(ngx_mqtt_op_t *op);
 static void ngx_mqtt_log_index_announce(ngx_mqtt_worker_t *w, uint64_t index,
     uint64_t version, ngx_uint_t answer);
-static void ngx_mqtt_log_index_ask(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_log_index_answered(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_log_index_apply(ngx_mqtt_worker_t *w,
     ngx_mqtt_redis_reply_t *reply);
@@ -276,6 +276,7 @@ ngx_mqtt_log_index_changed(ngx_mqtt_op_t *op)
         && ngx_mqtt_log_index_number(reply->elts[1], &version) == NGX_OK)
     {
         ngx_mqtt_log_index_announce(op->worker, index, version, 0);
+        ngx_mqtt_nodes_notify(op->worker);
         rc = NGX_OK;
     }
 
@@ -322,7 +323,7 @@ ngx_mqtt_log_index_announce(ngx_mqtt_worker_t *w, uint64_t index,
 }
 
 
-static void
+void
 ngx_mqtt_log_index_ask(ngx_mqtt_worker_t *w)
 {
     u_char            numbers[2][NGX_INT64_LEN];

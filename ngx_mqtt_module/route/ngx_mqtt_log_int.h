@@ -60,5 +60,8 @@ void ngx_mqtt_log_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
 ngx_int_t ngx_mqtt_log_index_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_log_index_stop(ngx_mqtt_worker_t *w);
 
+/* what has changed in Redis */
+void ngx_mqtt_log_index_ask(ngx_mqtt_worker_t *w);
+
 
 #endif /* _NGX_MQTT_LOG_INT_H_INCLUDED_ */

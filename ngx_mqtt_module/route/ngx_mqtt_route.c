@@ -18,6 +18,7 @@
 
 
 #include "ngx_mqtt_route_int.h"
+#include "ngx_mqtt_nodes.h"
 
 
 static void ngx_mqtt_route_each(ngx_mqtt_worker_t *w,
@@ -280,10 +281,16 @@ ngx_mqtt_route_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
         return sub->share ? NGX_OK : NGX_ERROR;
     }
 
-    if (ngx_queue_empty(&node->subs)
-        && ngx_mqtt_directory_add(w, &node->node.key) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (ngx_queue_empty(&node->subs)) {
+
+        if (ngx_mqtt_directory_add(w, &node->node.key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_mqtt_interest_add(w, &node->node.key, share) != NGX_OK) {
+            ngx_mqtt_directory_remove(w, &node->node.key);
+            return NGX_ERROR;
+        }
     }
 
     ngx_queue_insert_tail(&node->subs, &sub->queue);
@@ -296,6 +303,7 @@ ngx_mqtt_route_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 static void
 ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub)
 {
+    ngx_str_t                name;
     ngx_mqtt_filter_node_t  *node;
 
     node = sub->filter;
@@ -306,6 +314,8 @@ ngx_mqtt_route_remove(ngx_mqtt_worker_t *w, ngx_mqtt_sub_t *sub)
         ngx_mqtt_share_leave(w, node, sub->share);
 
     } else if (ngx_queue_empty(&node->subs)) {
+        ngx_str_null(&name);
+        ngx_mqtt_interest_remove(w, &node->node.key, &name);
         ngx_mqtt_directory_remove(w, &node->node.key);
     }
 

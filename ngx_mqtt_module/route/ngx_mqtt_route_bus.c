@@ -64,6 +64,7 @@ ngx_mqtt_route_check(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers)
     ngx_mqtt_zone_t  *zone;
 
     zone = ngx_mqtt_zone(w->gateway);
+    peer.node = 0;
     slot = 0;
 
     while (ngx_mqtt_route_next_worker(workers, &slot)) {
@@ -90,24 +91,17 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_peer_t   peer;
     ngx_mqtt_zone_t  *zone;
 
+    peer.node = 0;
     slot = 0;
     rc = NGX_DECLINED;
 
     if (!ngx_mqtt_route_next_worker(workers, &slot)
-        || ngx_mqtt_route_write_logged(w, logged, &parts[0]) != NGX_OK)
+        || ngx_mqtt_route_frame_parts(w, m, logged, head, parts) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
     zone = ngx_mqtt_zone(w->gateway);
-
-    parts[1].data = head;
-    parts[1].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
-    parts[2] = m->topic;
-    parts[3] = m->payload;
-    parts[4] = m->props;
-    parts[5] = m->origin;
-    parts[6] = m->real;
 
     while (ngx_mqtt_route_next_worker(workers, &slot)) {
         peer.slot = slot++;
@@ -122,11 +116,35 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
         }
     }
 
+    ngx_mqtt_route_frame_free(w, logged, parts);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_mqtt_route_frame_parts(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_logged_t *logged, u_char *head, ngx_str_t *parts)
+{
+    if (ngx_mqtt_route_write_logged(w, logged, &parts[0]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    parts[1].data = head;
+    parts[1].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
+    ngx_mqtt_frame_msg_parts(&parts[2], m);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_route_frame_free(ngx_mqtt_worker_t *w, ngx_mqtt_logged_t *logged,
+    ngx_str_t *parts)
+{
     if (logged) {
         ngx_mqtt_free(w, parts[0].data, parts[0].len);
     }
-
-    return rc;
 }
 
 
@@ -198,6 +216,7 @@ ngx_mqtt_route_behind(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers)
             continue;
         }
 
+        peer.node = 0;
         peer.slot = n;
         peer.generation = slot->generation;
 
@@ -223,6 +242,7 @@ ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
     slot = 0;
 
     while (ngx_mqtt_route_next_worker(workers, &slot)) {
+        peer.node = 0;
         peer.slot = slot++;
         peer.generation = zone->slots[peer.slot].generation;
 

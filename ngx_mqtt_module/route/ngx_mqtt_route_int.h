@@ -114,6 +114,12 @@ ngx_int_t ngx_mqtt_route_bus_init(ngx_mqtt_worker_t *w);
 ngx_int_t ngx_mqtt_route_check(ngx_mqtt_worker_t *w,
     ngx_mqtt_workers_t *workers);
 
+/* the six parts of a PUBLISH frame; head: NGX_MQTT_FRAME_MSG_HEAD bytes */
+ngx_int_t ngx_mqtt_route_frame_parts(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_logged_t *logged, u_char *head, ngx_str_t *parts);
+void ngx_mqtt_route_frame_free(ngx_mqtt_worker_t *w,
+    ngx_mqtt_logged_t *logged, ngx_str_t *parts);
+
 /* NGX_DECLINED when there is none */
 ngx_int_t ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers, ngx_mqtt_logged_t *logged);
@@ -154,6 +160,10 @@ void ngx_mqtt_share_to_any(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 /* counted, and logged now and then */
 void ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_shared_t *sd);
+
+/* 1: the group has a member in this node */
+ngx_uint_t ngx_mqtt_share_is_here(ngx_mqtt_worker_t *w, ngx_str_t *topic,
+    uint64_t group);
 
 ngx_mqtt_shared_t *ngx_mqtt_shared_create(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, uint64_t group);

@@ -31,6 +31,7 @@
 
 
 #include "ngx_mqtt_route_int.h"
+#include "ngx_mqtt_nodes.h"
 
 #include <ngx_sha1.h>
 
@@ -182,6 +183,14 @@ ngx_mqtt_share_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
         return NULL;
     }
 
+    if (share->nmembers == 0
+        && ngx_mqtt_interest_add(w, &node->node.key, name) != NGX_OK)
+    {
+        (void) ngx_mqtt_directory_share(w, &node->node.key, share->id, 0);
+        ngx_mqtt_share_prune(w, node, share);
+        return NULL;
+    }
+
     share->nmembers++;
     ngx_queue_insert_head(&share->members, &sub->queue);
 
@@ -235,6 +244,10 @@ ngx_mqtt_share_leave(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 
     (void) ngx_mqtt_directory_share(w, &node->node.key, share->id,
                                     share->nmembers);
+
+    if (share->nmembers == 0) {
+        ngx_mqtt_interest_remove(w, &node->node.key, &share->name);
+    }
 
     ngx_mqtt_share_prune(w, node, share);
 }
@@ -447,6 +460,25 @@ ngx_mqtt_share_matched(void *data, ngx_mqtt_filter_node_t *node)
             *id = share->id;
         }
     }
+}
+
+
+ngx_uint_t
+ngx_mqtt_share_is_here(ngx_mqtt_worker_t *w, ngx_str_t *topic, uint64_t id)
+{
+    ngx_mqtt_groups_t   *one;
+    ngx_mqtt_workers_t   workers;
+
+    if (ngx_mqtt_share_find(w, id)) {
+        return 1;
+    }
+
+    one = &w->route->shares->one;
+    one->only = id;
+
+    (void) ngx_mqtt_directory_find(w, topic, &workers, one);
+
+    return workers.groups != 0;
 }
 
 

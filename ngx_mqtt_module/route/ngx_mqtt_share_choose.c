@@ -209,6 +209,7 @@ ngx_mqtt_group_full(ngx_mqtt_worker_t *w, ngx_uint_t slot)
     }
 
     peer.slot = slot;
+    peer.node = 0;
     peer.generation = ngx_mqtt_zone(w->gateway)->slots[slot].generation;
 
     return ngx_mqtt_bus_full(w->bus, &peer);

@@ -51,7 +51,7 @@ ngx_mqtt_share_rest_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     size_t            size;
     uint64_t         *ids;
     ngx_int_t         rc;
-    ngx_str_t         parts[5];
+    ngx_str_t         parts[1 + NGX_MQTT_FRAME_MSG_PARTS];
     ngx_uint_t        i, n, nids, slot;
     ngx_mqtt_peer_t   peer;
 
@@ -98,16 +98,14 @@ ngx_mqtt_share_rest_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         parts[0].data = head;
         parts[0].len = ngx_mqtt_frame_write_msg_head(p, m) - head;
-        parts[1] = m->topic;
-        parts[2] = m->payload;
-        parts[3] = m->props;
-        parts[4] = m->origin;
+        ngx_mqtt_frame_msg_parts(&parts[1], m);
 
+        peer.node = 0;
         peer.slot = slot;
         peer.generation = ngx_mqtt_zone(w->gateway)->slots[slot].generation;
 
         rc = ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_SHARE_REST,
-                               parts, 5);
+                               parts, 1 + NGX_MQTT_FRAME_MSG_PARTS);
     }
 
     ngx_mqtt_free(w, head, size);

@@ -8,23 +8,28 @@
  * The claim of a session, step by step:
  *
  *     claim -> script in Redis -> claimed -> previous owner?
- *                                   none, dead, ourselves, a worker
- *                                   of another node -> finish
- *                                   a worker of this node -> TAKEOVER frame
+ *                                   none, dead, ourselves -> finish
+ *                                   another worker -> TAKEOVER frame
  *                                        -> TAKEN frame, death, timeout
  *                                             -> finish
  *
  * (1) A claim is freed exactly once, in ngx_mqtt_claim_finish() or _fail().
  * (2) Readers of what has ended are detached before the claim completes: the
  *     commands of the client that follow find them gone.
- * (3) Claims that wait for TAKEN stand in ss->claims and ss->waiting, oldest
- *     first, so that one timer serves all.
+ * (3) Claims that wait for TAKEN stand in ss->claims and ss->waiting, the next
+ *     deadline first, so that one timer serves all.
+ * (4) Nobody tells of the death of a worker of another node.  One that has
+ *     dropped out of the index of all workers is not waited for, any other for
+ *     at most NGX_MQTT_CLAIM_REMOTE.
  *
  * Called from: client/ (claim), Redis replies and bus frames.
  */
 
 
 #include "ngx_mqtt_session_int.h"
+
+
+#define NGX_MQTT_CLAIM_REMOTE  1000    /* ms */
 
 
 typedef struct {
@@ -62,6 +67,7 @@ static void ngx_mqtt_claim_undo(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_undone(ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
     ngx_str_t *owner);
+static ngx_int_t ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim);
@@ -412,36 +418,8 @@ ngx_int_t
 ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
     ngx_mqtt_peer_t *peer)
 {
-    u_char     *p, *last;
-    ngx_int_t   slot;
-    ngx_str_t  *ours;
-
-    ours = &w->sessions->owner;
-    last = owner->data + owner->len;
-
-    /* the node's 16 digits and the colon */
-
-    if (owner->len < 20 || ngx_memcmp(owner->data, ours->data, 17) != 0) {
+    if (ngx_mqtt_peer_parse(w, owner, peer) != NGX_OK || peer->node) {
         return NGX_DECLINED;
-    }
-
-    p = ngx_strlchr(owner->data + 17, last, ':');
-
-    if (p == NULL) {
-        return NGX_DECLINED;
-    }
-
-    slot = ngx_atoi(owner->data + 17, p - owner->data - 17);
-
-    if (slot == NGX_ERROR || slot >= NGX_MQTT_ZONE_SLOTS) {
-        return NGX_DECLINED;
-    }
-
-    peer->slot = slot;
-    peer->generation = 0;
-
-    while (++p < last) {
-        peer->generation = peer->generation * 10 + (*p - '0');
     }
 
     return NGX_OK;
@@ -459,12 +437,13 @@ ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
     w = claim->worker;
     ss = w->sessions;
 
-    if (ngx_mqtt_session_parse_owner(w, owner, &claim->peer) != NGX_OK) {
+    if (ngx_mqtt_peer_parse(w, owner, &claim->peer) != NGX_OK) {
         ngx_mqtt_claim_finish(claim);
         return;
     }
 
-    if (claim->peer.slot == w->slot_index
+    if (claim->peer.node == 0
+        && claim->peer.slot == w->slot_index
         && claim->peer.generation == w->generation)
     {
         w->hooks->takeover(w, &claim->client_id, claim->claimed.epoch);
@@ -483,26 +462,66 @@ ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
 
     if (ngx_mqtt_bus_send(w->bus, &claim->peer, NGX_MQTT_FRAME_TAKEOVER,
                           parts, 2)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_mqtt_claim_wait(claim) != NGX_OK)
     {
         ngx_mqtt_claim_finish(claim);
-        return;
     }
+}
+
+
+static ngx_int_t
+ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
+{
+    ngx_msec_t            timeout;
+    ngx_queue_t          *q;
+    ngx_mqtt_claim_t     *other;
+    ngx_mqtt_worker_t    *w;
+    ngx_mqtt_sessions_t  *ss;
+
+    w = claim->worker;
+    ss = w->sessions;
 
     claim->node.key.data = (u_char *) &claim->id;
     claim->node.key.len = sizeof(uint64_t);
 
     if (ngx_mqtt_hash_insert(&ss->claims, &claim->node) != NGX_OK) {
-        ngx_mqtt_claim_finish(claim);
-        return;
+        return NGX_ERROR;
     }
 
-    claim->deadline = ngx_current_msec + w->gateway->takeover_timeout;
-    ngx_queue_insert_tail(&ss->waiting, &claim->queue);
+    timeout = w->gateway->takeover_timeout;
 
-    if (!ss->timer.timer_set) {
-        ngx_add_timer(&ss->timer, w->gateway->takeover_timeout);
+    if (claim->peer.node) {
+        timeout = ngx_min(timeout, NGX_MQTT_CLAIM_REMOTE);
     }
+
+    claim->deadline = ngx_current_msec + timeout;
+
+    for (q = ngx_queue_last(&ss->waiting);
+         q != ngx_queue_sentinel(&ss->waiting);
+         q = ngx_queue_prev(q))
+    {
+        other = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
+
+        if ((ngx_msec_int_t) (other->deadline - claim->deadline) <= 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &claim->queue);
+
+    if (q == ngx_queue_sentinel(&ss->waiting)) {
+
+        /* the first one: the timer may be set for a later deadline */
+
+        if (ss->timer.timer_set) {
+            ngx_del_timer(&ss->timer);
+        }
+
+        ngx_add_timer(&ss->timer, timeout);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -686,7 +705,8 @@ ngx_mqtt_session_peer_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
         next = ngx_queue_next(q);
         claim = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
 
-        if (claim->peer.slot == slot
+        if (claim->peer.node == 0
+            && claim->peer.slot == slot
             && claim->peer.generation == generation)
         {
             ngx_mqtt_claim_stop_waiting(claim);
@@ -720,7 +740,7 @@ ngx_mqtt_claim_timeout(ngx_event_t *ev)
         }
 
         ngx_log_error(NGX_LOG_WARN, w->log, 0,
-                      "worker in slot %ui did not give up a session in time",
+                      "worker in slot %uL did not give up a session in time",
                       claim->peer.slot);
 
         ngx_mqtt_claim_stop_waiting(claim);

@@ -33,7 +33,7 @@ static char  *ngx_mqtt_session_keys[] = {
 ngx_int_t
 ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
 {
-    ngx_mqtt_zone_t      *zone;
+    ngx_mqtt_peer_t       self;
     ngx_mqtt_sessions_t  *ss;
 
     ss = ngx_pcalloc(w->cycle->pool, sizeof(ngx_mqtt_sessions_t));
@@ -41,11 +41,12 @@ ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
         return NGX_ERROR;
     }
 
-    zone = ngx_mqtt_zone(w->gateway);
+    self.slot = w->slot_index;
+    self.generation = w->generation;
+    self.node = 0;
 
     ss->owner.data = ss->owner_text;
-    ss->owner.len = ngx_sprintf(ss->owner_text, "%016xL:%ui:%uL",
-                                zone->node_id, w->slot_index, w->generation)
+    ss->owner.len = ngx_mqtt_peer_name(ss->owner_text, w, &self)
                     - ss->owner_text;
 
     ngx_queue_init(&ss->waiting);
@@ -151,7 +152,7 @@ void
 ngx_mqtt_session_worker_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
     uint64_t generation)
 {
-    u_char     text[NGX_MQTT_SESSION_OWNER_LEN];
+    u_char     text[NGX_MQTT_PEER_NAME];
     ngx_str_t  owner;
 
     ngx_mqtt_session_peer_lost(w, slot, generation);

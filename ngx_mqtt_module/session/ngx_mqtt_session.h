@@ -13,9 +13,9 @@
  * (2) Every later write carries the epoch and is refused when it is stale.
  * (3) Subscriptions of a session that has ended are not forgotten before their
  *     readers are detached, whoever has to do it in the end.
- * (4) A claim is answered only when the previous owner, if it is a worker of
- *     this node, has closed its connection, is dead, or has been silent for
- *     takeover_timeout.
+ * (4) A claim is answered only when the previous owner has closed its
+ *     connection, is dead, or has been silent for takeover_timeout; of another
+ *     node for a second at most.
  */
 
 

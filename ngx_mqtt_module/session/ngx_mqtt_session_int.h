@@ -18,11 +18,6 @@
 
 #define NGX_MQTT_SESSION_WILLS         1000
 
-/* "<node, 16 hex digits>:<slot>:<generation>" */
-
-#define NGX_MQTT_SESSION_OWNER_LEN                                            \
-    (16 + 1 + NGX_INT_T_LEN + 1 + NGX_INT64_LEN)
-
 
 /*
  * What is still to be done for a client id after a script has changed its
@@ -52,7 +47,7 @@ typedef enum {
 
 struct ngx_mqtt_sessions_s {
     ngx_str_t            owner;           /* this worker, as in Redis */
-    u_char               owner_text[NGX_MQTT_SESSION_OWNER_LEN];
+    u_char               owner_text[NGX_MQTT_PEER_NAME];
     ngx_str_t            keys[NGX_MQTT_SESSION_KEYS];
 
     ngx_mqtt_session_detach_pt   detach;
