@@ -121,8 +121,8 @@ typedef struct {
  * over; deliver() gives a subscriber its one copy of a message; subscriber()
  * finds the connected client of this id, or NULL; recheck() has it look into
  * the logs that it reads, as pushes may have been missed; p2p() gives the
- * client of this id a message that is for it alone, NGX_DECLINED when it is not
- * here.
+ * client of this id a message that is for it alone, NGX_DECLINED when it is
+ * not here.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
