@@ -129,12 +129,13 @@ for my $round (1 .. $rounds) {
 }
 
 
-# also with messages that came again while it subscribed, and wait unread
+# What came again while a client subscribed was read with SUBACK, and has to be
+# acknowledged before anything else comes.
 
 sub gone {
     my ($c) = @_;
 
-    $c->{inbox} = [];
+    1 while @{ $c->{inbox} } && $c->recv_message(0);
 
     return $c->closed;
 }

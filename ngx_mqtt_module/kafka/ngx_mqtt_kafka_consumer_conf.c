@@ -73,6 +73,10 @@ static ngx_mqtt_kafka_default_t  ngx_mqtt_kafka_consumer_defaults[] = {
     { "queued.min.messages", "100000" },
     { "queued.max.messages.kbytes", "16384" },
 
+    /* a commit under way is awaited at the end of a worker, in exit_process */
+
+    { "socket.timeout.ms", "5000" },
+
     { "reconnect.backoff.max.ms", "2000" },
     { "socket.keepalive.enable", "true" },
     { "socket.nagle.disable", "true" },
