@@ -52,7 +52,7 @@ help:
 	@echo 'make install    copy it into the directory of nginx modules'
 	@echo 'make static     build/static/nginx, the module linked in'
 	@echo 'make asan       the same under ASan and UBSan: build/asan/nginx'
-	@echo 'make demo       one message from mosquitto_pub to kcat, explained'
+	@echo 'make demo       messages between MQTT clients and kcat, explained'
 	@echo 'make run        the stack of the demo, until Ctrl-C'
 	@echo 'make test       every test, stock nginx, then the ASan build'
 	@echo 'make test-stock, make test-asan'

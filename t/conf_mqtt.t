@@ -70,7 +70,8 @@ my @gateway = (
     [ zone => [ '4m', '64m' ],
       { '8k' => qr/zone of mqtt_gateway "test" is too small, at least \d+k/,
         'x' => $value } ],
-    [ topic => [ "a; topic b kafka=a; topic c uplink; topic d downlink;\n"
+    [ topic => [ "a; topic b kafka=a uplink; topic c uplink;\n"
+                 . 'topic d downlink;'
                  . "topic \xc3\xa9 kafka=A.b_c-9 uplink downlink" ],
       { 'a/b' => $topic, '/' => $topic, '""' => $topic, '+' => $topic,
         '"#"' => $topic, '"a#"' => $topic, '$SYS' => $topic,

@@ -52,6 +52,8 @@ my %arguments = (
 my %computed = (
     zone        => qr/ngx_mqtt_zone_add\(cf, gw, ([\d *]+)\)/,
     kafka_queue => qr/define NGX_MQTT_KAFKA_QUEUE_SIZE\s+\(([\d *]+)\)/,
+    kafka_inflight =>
+        qr/define NGX_MQTT_KAFKA_INFLIGHT_SIZE\s+\(([\d *]+)\)/,
 );
 
 my %pages = (

@@ -49,8 +49,12 @@ is(@{ $got{member} }, 8, 'a window full');
 
 my $acked = shift @{ $got{member} };
 
+my $frames = $t->total('bus_frames_in');
+
 $member->send(PUBACK => packet_id => $member->{got}[0]{packet_id});
-ok($member->is_alive, 'one is acknowledged');
+
+ok((wait_for { $t->total('bus_frames_in') > $frames }),
+   'one is acknowledged, and the publisher\'s worker told');
 
 ok($t->kill_worker($first), 'killed');
 

@@ -48,6 +48,9 @@ typedef struct ngx_mqtt_shared_s       ngx_mqtt_shared_t;
 typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
 typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
+typedef struct ngx_mqtt_deliver_s      ngx_mqtt_deliver_t;
+typedef struct ngx_mqtt_p2p_s          ngx_mqtt_p2p_t;
+typedef struct ngx_mqtt_status_s       ngx_mqtt_status_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -76,6 +79,8 @@ struct ngx_mqtt_gateway_s {
 
     ngx_str_t                  redis_prefix;   /* of every key */
     ngx_uint_t                 refused_publish;
+    ngx_uint_t                 status_topic;   /* of Kafka, by index */
+    ngx_int_t                  status_queue;   /* events that may wait */
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
     ngx_msec_t                 lease_timeout;
@@ -113,7 +118,8 @@ typedef struct {
  * resume() lets the paused clients read again; stop() ends all at once, when
  * the worker exits; fence() closes all clients, as their sessions were taken
  * over; deliver() gives a subscriber its one copy of a message; subscriber()
- * finds the connected client of this id, or NULL.
+ * finds the connected client of this id, or NULL; p2p() gives the client of
+ * this id a message that is for it alone, NGX_DECLINED when it is not here.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -147,8 +153,11 @@ typedef struct {
                                         ngx_mqtt_msg_t *m,
                                         ngx_mqtt_copy_t *copy,
                                         ngx_mqtt_shared_t *sd);
+    ngx_int_t                (*p2p)(ngx_mqtt_worker_t *w,
+                                    ngx_str_t *client_id, ngx_mqtt_msg_t *m);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
+    void                     (*behind)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;
 
 
@@ -176,6 +185,9 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
     ngx_mqtt_logs_t           *logs;
+    ngx_mqtt_deliver_t        *deliver;
+    ngx_mqtt_p2p_t            *p2p;
+    ngx_mqtt_status_t         *status;
 
     ngx_mqtt_hooks_t          *hooks;
     ngx_mqtt_ident_t           ident;
@@ -189,6 +201,7 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                wills;          /* not published: the same */
     ngx_queue_t                unsaved;        /* sessions, write-behind */
     ngx_queue_t                saving;         /* sessions, in this turn */
+    ngx_queue_t                behind;         /* waited for, oldest first */
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
@@ -197,6 +210,7 @@ struct ngx_mqtt_worker_s {
     ngx_event_t                drain_event;
     ngx_event_t                watch_event;
     ngx_event_t                save_event;
+    ngx_event_t                behind_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
@@ -208,6 +222,7 @@ struct ngx_mqtt_worker_s {
 
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
+    void                     (*on_resume)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;

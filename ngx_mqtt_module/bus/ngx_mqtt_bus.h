@@ -11,8 +11,8 @@
  *     a generation that is gone are never delivered to its successor.
  * (2) Frames to one peer arrive in order.  All frames of one loop turn leave
  *     in one write.
- * (3) End of file means that the worker died or ended: on_lost runs once per
- *     peer that was ever connected either way or sent to, from the event
+ * (3) End of file means that the worker died or ended: each on_lost runs once
+ *     per peer that was ever connected either way or sent to, from the event
  *     loop, after the last frame that came from it.
  */
 
@@ -33,6 +33,8 @@
 #define NGX_MQTT_FRAME_SHARE           4    /* route/: one for a member */
 #define NGX_MQTT_FRAME_SHARE_DONE      5    /* route/: its end */
 #define NGX_MQTT_FRAME_SHARE_REST      6    /* route/: for unknown groups */
+#define NGX_MQTT_FRAME_P2P             10   /* gateway/: for one client */
+#define NGX_MQTT_FRAME_P2P_DONE        11   /* gateway/: it has it, or not */
 #define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
 
 #define NGX_MQTT_FRAME_TYPES           16
@@ -94,6 +96,21 @@ ngx_uint_t ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
 
 
 /*
+ * NGX_AGAIN: the op is taken and completes when all frames that are queued for
+ * the peer by now are in the hands of the kernel, from where they arrive even
+ * if this process is killed, or when the peer is gone.  NGX_OK: they are.
+ */
+ngx_int_t ngx_mqtt_bus_sent(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
+    ngx_mqtt_op_t *op);
+
+/* bytes for the peer that it has not read yet, those in the kernel included */
+size_t ngx_mqtt_bus_backlog(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
+
+/* 1 while a frame waits to be sent */
+ngx_uint_t ngx_mqtt_bus_pending(ngx_mqtt_bus_t *bus);
+
+
+/*
  * Frame bodies (ngx_mqtt_frame.c): fields written one after another, integers
  * in network order, strings with a 32-bit length.  Readers return the new
  * cursor or NULL when the body is too short.
@@ -109,8 +126,8 @@ u_char *ngx_mqtt_frame_read_str(u_char *p, u_char *end, ngx_str_t *value);
 
 /*
  * A message as bytes (ngx_mqtt_frame_msg.c): the head alone, for a frame whose
- * other parts are topic, payload, props and origin, or the whole.  Reading
- * makes a new message; NULL: malformed, or out of memory.
+ * other parts are topic, payload, props, origin and real, or the whole.
+ * Reading makes a new message; NULL: malformed, or out of memory.
  */
 
 #define NGX_MQTT_FRAME_MSG_HEAD        (4 + 8 + 4 + 4 * 4)

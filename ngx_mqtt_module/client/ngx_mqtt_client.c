@@ -56,8 +56,10 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_subscriber,
     ngx_mqtt_client_share_room,
     ngx_mqtt_client_deliver_shared,
+    ngx_mqtt_client_p2p,
     ngx_mqtt_client_flush_handler,
-    ngx_mqtt_client_close_handler
+    ngx_mqtt_client_close_handler,
+    ngx_mqtt_client_behind_handler
 };
 
 
@@ -287,6 +289,8 @@ ngx_mqtt_client_connected(ngx_mqtt_client_t *mc)
     ngx_mqtt_count(w, NGX_MQTT_STAT_clients);
     ngx_mqtt_count(w, NGX_MQTT_STAT_connects);
 
+    ngx_mqtt_client_announce(mc);
+
     ngx_reusable_connection(c, 0);
     c->idle = 1;
 
@@ -497,6 +501,10 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
     ngx_mqtt_client_auth_free(mc);
+
+    if (mc->announced) {
+        ngx_mqtt_client_announce_end(mc);
+    }
 
     if (mc->claimed) {
         mc->claimed = 0;
@@ -837,6 +845,7 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
+            mc->announced = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

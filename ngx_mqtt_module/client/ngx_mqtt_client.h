@@ -115,7 +115,12 @@ typedef struct {
     ngx_uint_t            nheld;       /* of them, until they are saved */
     ngx_uint_t            nwaiting;
     size_t                waiting_size;
+    ngx_queue_t           behind_queue; /* in w->behind */
+    ngx_msec_t            behind_time;  /* since when */
+    ngx_msec_t            behind_acked; /* last acknowledgement since then */
     uint16_t              last_id;
+    unsigned              behind:1;     /* waited for */
+    unsigned              given_up:1;   /* no longer, until it catches up */
 } ngx_mqtt_window_t;
 
 
@@ -258,6 +263,7 @@ struct ngx_mqtt_client_s {
     unsigned                  gone:1;        /* nobody reads what we send */
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
+    unsigned                  announced:1;   /* its "connect" was told */
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
     unsigned                  any_user:1;    /* the user name is not proven */
     unsigned                  subscribing:1;     /* Redis has to know first */
@@ -472,6 +478,10 @@ void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
     ((ngx_mqtt_client_t *) ((u_char *) (s)                                    \
                             - offsetof(ngx_mqtt_client_t, subscriber)))
 
+/* hooks->p2p: NGX_OK when the message was sent or waits in the window */
+ngx_int_t ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_msg_t *m);
+
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
@@ -544,6 +554,21 @@ ngx_int_t ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc,
 void ngx_mqtt_client_release(ngx_mqtt_client_t *mc);
 
 void ngx_mqtt_client_fence(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_client_status.c: tells the back end */
+
+void ngx_mqtt_client_announce(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_announce_end(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_behind.c: the window has more, or fewer, that wait */
+
+void ngx_mqtt_client_behind(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_behind_end(ngx_mqtt_client_t *mc);
+
+/* hooks->behind */
+void ngx_mqtt_client_behind_handler(ngx_event_t *ev);
 
 
 /* ngx_mqtt_client_retain.c */

@@ -104,12 +104,14 @@ ngx_mqtt_fanout_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static void
 ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
 {
+    ngx_mqtt_join_t           *join;
     ngx_mqtt_worker_t         *w;
     ngx_mqtt_workers_t         workers;
     ngx_mqtt_fanout_append_t  *fa;
 
     fa = op->data;
     w = op->worker;
+    join = NULL;
 
     if (op->rc != NGX_ERROR && w->route) {
 
@@ -120,9 +122,18 @@ ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
         (void) ngx_mqtt_route_publish(w, fa->msg, &workers,
                                       ngx_mqtt_fanout_sender(w, fa->msg),
                                       op->result);
+
+        join = (fa->op && op->rc == NGX_OK)
+               ? ngx_mqtt_join_create(w, fa->op) : NULL;
     }
 
-    if (fa->op) {
+    /* others have it when no frame is left here, see ngx_mqtt_deliver.c */
+
+    if (join) {
+        ngx_mqtt_route_sent(w, &workers, ngx_mqtt_join_step, join);
+    }
+
+    if (fa->op && (join == NULL || ngx_mqtt_join_end(join) == NGX_OK)) {
         ngx_mqtt_op_complete(fa->op, op->rc, op->reason, NULL);
     }
 

@@ -298,5 +298,21 @@ uint64_t ngx_mqtt_share_of(ngx_mqtt_shared_t *sd);
 uint64_t ngx_mqtt_share_id(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *name);
 
+/*
+ * 1 while one of the workers, or this one, has a client that is to be waited
+ * for, or has not read what it was sent; "workers" may be NULL: any of the
+ * node.  For whoever can wait, and asks again after a moment.
+ */
+ngx_uint_t ngx_mqtt_route_behind(ngx_mqtt_worker_t *w,
+    ngx_mqtt_workers_t *workers);
+
+/*
+ * Behind publish(), for whoever has to know that the message survives this
+ * process: an op of step(), which may be NULL, completes for each of the
+ * workers when it will have the message, or is gone.
+ */
+void ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
+    ngx_mqtt_op_t *(*step)(void *data), void *data);
+
 
 #endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */

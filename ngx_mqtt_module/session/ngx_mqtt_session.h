@@ -25,6 +25,7 @@
 
 #include "ngx_mqtt.h"
 #include "ngx_mqtt_msg.h"
+#include "ngx_mqtt_bus.h"
 
 
 #define NGX_MQTT_SESSION_NEVER         0xffffffff
@@ -144,6 +145,16 @@ void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
  */
 void ngx_mqtt_session_release(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_release_t *rel);
+
+/*
+ * Asks Redis, also when it is away, who owns a session; the op completes with
+ * a result that ngx_mqtt_session_owner_peer() understands: NGX_OK and a worker
+ * of this node, or NGX_DECLINED when nobody or somebody else owns it.
+ */
+void ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op);
+ngx_int_t ngx_mqtt_session_owner_peer(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
+    ngx_mqtt_peer_t *peer);
 
 /* claims whose op has not completed, wills and readers under way */
 ngx_uint_t ngx_mqtt_session_pending(ngx_mqtt_worker_t *w);

@@ -117,6 +117,8 @@ ngx_stream_mqtt_gateway_create(ngx_conf_t *cf, ngx_str_t *name)
     gw->line = cf->conf_file->line;
 
     gw->refused_publish = NGX_CONF_UNSET_UINT;
+    gw->status_topic = NGX_MQTT_KAFKA_NO_TOPIC;
+    gw->status_queue = 10000;
     gw->drain_rate = NGX_CONF_UNSET;
     gw->offline_messages = NGX_CONF_UNSET;
     gw->offline_retention = NGX_CONF_UNSET_MSEC;
@@ -305,10 +307,67 @@ ngx_stream_mqtt_kafka_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_stream_mqtt_kafka_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_kafka_inflight_directive(cf,
+                                          ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
 ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_kafka_dead_letter_directive(cf,
                                           ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+/* client_status kafka=topic [queue=number] */
+
+char *
+ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t           *value, name;
+    ngx_uint_t           i;
+    ngx_mqtt_gateway_t  *gw;
+
+    gw = ngx_stream_mqtt_conf_gateway(conf);
+    value = cf->args->elts;
+
+    if (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC) {
+        return "is duplicate";
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "kafka=", 6) == 0) {
+            name.data = value[i].data + 6;
+            name.len = value[i].len - 6;
+
+            gw->status_topic = ngx_mqtt_kafka_conf_topic(cf, gw, &name);
+
+            if (gw->status_topic == NGX_MQTT_KAFKA_NO_TOPIC) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
+            gw->status_queue = ngx_atoi(value[i].data + 6, value[i].len - 6);
+
+            if (gw->status_queue != NGX_ERROR && gw->status_queue != 0) {
+                continue;
+            }
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    return (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC)
+           ? NGX_CONF_OK : "needs \"kafka=\"";
 }
 
 
@@ -402,11 +461,20 @@ ngx_stream_mqtt_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     entry->direction = direction ? direction
                                  : NGX_MQTT_MAP_UPLINK|NGX_MQTT_MAP_DOWNLINK;
     entry->index = NGX_MQTT_KAFKA_NO_TOPIC;
+    entry->source = NGX_MQTT_KAFKA_NO_TOPIC;
 
     if (entry->direction & NGX_MQTT_MAP_UPLINK) {
         entry->index = ngx_mqtt_kafka_conf_topic(cf, gw, &kafka);
 
         if (entry->index == NGX_MQTT_KAFKA_NO_TOPIC) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (entry->direction & NGX_MQTT_MAP_DOWNLINK) {
+        entry->source = ngx_mqtt_kafka_conf_source(cf, gw, &kafka);
+
+        if (entry->source == NGX_MQTT_KAFKA_NO_TOPIC) {
             return NGX_CONF_ERROR;
         }
     }

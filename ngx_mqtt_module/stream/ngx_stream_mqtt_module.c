@@ -253,9 +253,23 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("kafka_inflight"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_kafka_inflight,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("kafka_queue"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_1MORE,
       ngx_stream_mqtt_kafka_queue,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("client_status"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_client_status,
       NGX_STREAM_SRV_CONF_OFFSET,
       0,
       NULL },

@@ -87,6 +87,22 @@ static const char  *frames[] = {
 };
 
 
+/* see fuzz_downlink.c: a number or a name, a value, and so on */
+
+static const char  *downlinks[] = {
+    "00 01'2' 02 0b'/engine/rpm'",
+    "02 06'/p2p/x' 01 05'false' 03 02'/b'",
+    "02 07'p2p/a+b' 03 03'x/y'",
+    "05 04'true' 06 01'1' 07 03'100' 08 04'text' 09 03'a/b' 0a 0200ff",
+    "04 05'fleet'",
+    "04 05'other' 0b 01'x'",
+    "20'abcdefghijklmnopqrstuvwxyz012345' 02 c3a4",
+    "00 ff 02 ff",
+    "02 04'/a/#'",
+    "03 02c3a4"
+};
+
+
 static void
 write_seed(const char *dir, const char *name, const u_char *data, size_t len)
 {
@@ -190,6 +206,22 @@ write_frames(const char *root)
 }
 
 
+static void
+write_downlinks(const char *root)
+{
+    char    dir[256], name[64];
+    u_char  bytes[512];
+    size_t  i;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_downlink", root);
+
+    for (i = 0; i < sizeof(downlinks) / sizeof(downlinks[0]); i++) {
+        snprintf(name, sizeof(name), "%03zu", i);
+        write_seed(dir, name, bytes, bytes_parse(downlinks[i], bytes));
+    }
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -202,6 +234,7 @@ main(int argc, char **argv)
     write_props(argv[1]);
     write_topics(argv[1]);
     write_frames(argv[1]);
+    write_downlinks(argv[1]);
 
     return 0;
 }
