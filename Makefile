@@ -21,6 +21,7 @@ NGINX_CRATE   = 1.28.5
 KAFKA_SCALA   = 2.13
 KAFKA_VERSION = 4.3.1
 SLF4J_VERSION = 1.7.36
+MQTTJS_VERSION = 5.16.0
 
 BUILD         = $(CURDIR)/build
 SUBMAKE       = $(MAKE) --no-print-directory -j$(JOBS)
@@ -34,13 +35,14 @@ STATIC_OPTS   = --with-debug --with-compat --with-threads \
 		--with-stream --with-stream_ssl_module \
 		--with-stream_ssl_preread_module --with-stream_realip_module \
 		--with-http_ssl_module --with-http_v2_module \
+		--with-http_auth_request_module \
 		--with-http_stub_status_module --with-http_realip_module \
 		--error-log-path=stderr
 
 SANITIZE      = -fsanitize=address,undefined -fno-omit-frame-pointer
 
-.PHONY: all static asan tools deps kafka test test-stock test-asan \
-	unit style fuzz bench demo run install clean distclean help FORCE
+.PHONY: all static asan tools deps kafka mqttjs test test-stock test-asan \
+	unit style fuzz soak bench demo run install clean distclean help FORCE
 
 
 all: build/ngx_mqtt_module.so
@@ -50,17 +52,19 @@ help:
 	@echo 'make install    copy it into the directory of nginx modules'
 	@echo 'make static     build/static/nginx, the module linked in'
 	@echo 'make asan       the same under ASan and UBSan: build/asan/nginx'
-	@echo 'make demo       one message from mosquitto_pub to kcat, explained'
+	@echo 'make demo       messages between MQTT clients and kcat, explained'
 	@echo 'make run        the stack of the demo, until Ctrl-C'
 	@echo 'make test       every test, stock nginx, then the ASan build'
 	@echo 'make test-stock, make test-asan'
 	@echo '                one half of it; TESTS="t/a.t t/b.t" selects files'
 	@echo 'make unit       the unit tests of the codec and the mapping'
 	@echo 'make fuzz       fuzzing for FUZZ_SECONDS=600'
+	@echo 'make soak       a long run under ASan for SOAK_SECONDS=600'
 	@echo 'make bench      CPU per message and memory per client, with BENCH_DIR='
 	@echo 'make style      the style and include-direction checks only'
 	@echo 'make deps       install what is missing (Debian 12, root)'
 	@echo 'make kafka      download Apache Kafka to build/kafka'
+	@echo 'make mqttjs     download MQTT.js to build/mqttjs'
 	@echo 'make V=1        with the commands of the compiler'
 	@echo 'make clean      remove build/ except downloads; distclean: all'
 
@@ -164,6 +168,16 @@ build/kafka/.$(KAFKA_VERSION):
 	@touch $@
 
 
+# MQTT.js, for the page of the demo
+
+mqttjs: build/mqttjs/.$(MQTTJS_VERSION)
+
+build/mqttjs/.$(MQTTJS_VERSION):
+	@t/tools/deps npm
+	@t/tools/fetch_mqttjs build/mqttjs $(MQTTJS_VERSION)
+	@touch $@
+
+
 # helpers of the tests
 
 tools: build/tools/kafka_tool
@@ -174,18 +188,18 @@ build/tools/kafka_tool: t/tools/kafka_tool.c
 	    -o $@ $< -lrdkafka
 
 deps:
-	@t/tools/deps build static kafka demo test
+	@t/tools/deps build static kafka npm demo test
 
 
 # the tests
 
-test: all asan tools kafka
+test: all asan tools kafka mqttjs
 	@t/tools/run_tests stock asan
 
-test-stock: all tools kafka
+test-stock: all tools kafka mqttjs
 	@t/tools/run_tests stock
 
-test-asan: asan tools kafka
+test-asan: asan tools kafka mqttjs
 	@t/tools/run_tests asan
 
 unit:
@@ -197,6 +211,9 @@ fuzz:
 style:
 	@prove t/style.t t/includes.t
 
+soak: asan
+	@t/tools/soak
+
 bench: all tools kafka
 	@t/tools/bench $(CASES)
 
@@ -204,13 +221,13 @@ bench: all tools kafka
 # the demonstration
 
 demo:
-	@t/tools/deps build kafka demo
-	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka
+	@t/tools/deps build kafka npm demo
+	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka mqttjs
 	@demo/demo
 
 run:
-	@t/tools/deps build kafka demo
-	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka
+	@t/tools/deps build kafka npm demo
+	@$(MAKE) $(if $(V),,-s) --no-print-directory all tools kafka mqttjs
 	@demo/demo --run
 
 

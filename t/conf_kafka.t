@@ -44,7 +44,12 @@ my @good = (
     "$server kafka_queue 1m;",
     "$server kafka_queue 1m messages=10 qos0=0;",
     "$server dead_letter kafka=dead.letters;",
-    "dead_letter kafka=t; topic t; $server",
+    "dead_letter kafka=t; topic t uplink; $server",
+    "$server kafka_inflight 1m;",
+    "$server kafka_inflight 1m messages=10;",
+    "$server kafka_set group.instance.id node-1; kafka_set client.rack r;",
+    "$server kafka_set group.instance.id '';",
+    "$server topic a kafka=t uplink; topic b kafka=t;",
 );
 
 my @bad = (
@@ -99,6 +104,27 @@ my @bad = (
     [ "$server kafka_queue 1m x=1;", qr/invalid parameter "x=1"/ ],
     [ "$server kafka_queue 1m; kafka_queue 1m;",
       qr/"kafka_queue" directive is duplicate/ ],
+
+    [ "$server kafka_inflight 0;", qr/invalid size "0"/ ],
+    [ "$server kafka_inflight 1m messages=0;",
+      qr/invalid parameter "messages=0"/ ],
+    [ "$server kafka_inflight 1m x;", qr/invalid parameter "x"/ ],
+    [ "$server kafka_inflight 1m; kafka_inflight 1m;",
+      qr/"kafka_inflight" directive is duplicate/ ],
+    (map { [ "$server kafka_set $_ false;", qr/Kafka property "$_" / ] }
+        qw/ enable.auto.commit auto.commit.enable enable.auto.offset.store
+            partition.assignment.strategy group.protocol
+            group.remote.assignor offset.store.method /),
+    [ "$server kafka_set session.timeout.ms soon;",
+      qr/"session\.timeout\.ms": Invalid value/ ],
+    [ "$server kafka_set max.poll.interval.ms 1000;\n",
+      qr/max\.poll\.interval\.ms/, 7 ],
+    [ "$server kafka_set group.instance.id @{[ 'x' x 201 ]};",
+      qr/"group\.instance\.id" is too long/ ],
+    [ "$server topic a kafka=t downlink; topic b kafka=t;",
+      qr/Kafka topic "t" is mapped downwards twice/ ],
+    [ "dead_letter kafka=t; topic t;\n$server",
+      qr/dead-letter topic "t" is mapped downwards/, 7 ],
 
     [ "$server dead_letter dead;", qr/invalid parameter "dead"/ ],
     [ "$server dead_letter kafka=;", qr/invalid name of a Kafka topic ""/ ],

@@ -60,13 +60,18 @@ my $kafka = qr/invalid Kafka topic/;
 
 my @gateway = (
     [ drain_rate => [ 0, 1, 100000 ], { '-1' => $number, 'x' => $number } ],
+    [ lease_timeout => [ '1s', '1000ms', '1m' ],
+      { '999ms' => qr/must be at least 1s/, 'x' => $value } ],
+    [ offline_messages => [ 1, 1000000 ], { 0 => $range, 1000001 => $range } ],
+    [ offline_retention => [ '1s', '30d' ], { 'x' => $value } ],
     [ takeover_timeout => [ '300ms', '5s' ], { 'x' => $value } ],
     [ refused_publish => [ 'close', 'acknowledge' ],
       { 'drop' => qr/invalid value "drop"/ } ],
     [ zone => [ '4m', '64m' ],
       { '8k' => qr/zone of mqtt_gateway "test" is too small, at least \d+k/,
         'x' => $value } ],
-    [ topic => [ "a; topic b kafka=a; topic c uplink; topic d downlink;\n"
+    [ topic => [ "a; topic b kafka=a uplink; topic c uplink;\n"
+                 . 'topic d downlink;'
                  . "topic \xc3\xa9 kafka=A.b_c-9 uplink downlink" ],
       { 'a/b' => $topic, '/' => $topic, '""' => $topic, '+' => $topic,
         '"#"' => $topic, '"a#"' => $topic, '$SYS' => $topic,

@@ -22,6 +22,10 @@ use MqttTest::Source qw/ files text /;
 my %code = map { $_ => text($_) } files(qr{^ngx_mqtt_module/.*\.[ch]$});
 my $all = join "\n", map { $code{$_} } sort keys %code;
 
+# directives that are read into a ngx_mqtt_client_conf_t are merged by client/
+
+my $merged_by_client = qr/^client\./;
+
 my %contexts = (
     NGX_STREAM_MAIN_CONF => 'stream',
     NGX_STREAM_SRV_CONF  => 'server',
@@ -48,6 +52,8 @@ my %arguments = (
 my %computed = (
     zone        => qr/ngx_mqtt_zone_add\(cf, gw, ([\d *]+)\)/,
     kafka_queue => qr/define NGX_MQTT_KAFKA_QUEUE_SIZE\s+\(([\d *]+)\)/,
+    kafka_inflight =>
+        qr/define NGX_MQTT_KAFKA_INFLIGHT_SIZE\s+\(([\d *]+)\)/,
 );
 
 my %pages = (
@@ -71,6 +77,7 @@ for my $page (sort keys %pages) {
 my $stream = text('docs/ngx_stream_mqtt_module.md');
 my $counters = text('docs/counters.md');
 
+report('settings of clients', client_settings());
 report('parameters', parameters($stream));
 report('variables', variables($stream));
 report('counters', counters($counters));
@@ -378,8 +385,14 @@ sub check_default {
     my $docs = $d->{default};
     my $value;
 
+    if (defined $command->{field} && $docs eq '—') {
+        my $field = $command->{field} =~ s/$merged_by_client//r;
+
+        return () if ($defaults->{$field} // '') eq 'NULL';
+    }
+
     if (defined $command->{field}) {
-        $value = $defaults->{$command->{field}};
+        $value = $defaults->{$command->{field} =~ s/$merged_by_client//r};
         return "default of $command->{field} is not in the code"
             if !defined $value;
 
@@ -392,7 +405,7 @@ sub check_default {
         return $docs eq '—' ? () : "default is none, not \"$docs\"";
     }
 
-    $value = $enums->{$value} // number($value);
+    $value = $enums->{$value} // number($value =~ s/^"(.*)"$/$1/r);
     $value = $value ? 'on' : 'off'
         if grep { $_ eq 'NGX_CONF_FLAG' } @{ $command->{flags} };
 
@@ -471,19 +484,49 @@ sub parameters {
 }
 
 
+# what a listener of stream can set, a location of http can too
+
+sub client_settings {
+    my %fields = map {
+        my $room = $_;
+
+        $room => { map { ($_->{field} // '') =~ $merged_by_client
+                         ? ("$_->{name} $_->{field}" => 1) : () }
+                   commands(qr{/$room/}) };
+    } qw/ stream http /;
+
+    # in http there are locations
+
+    my %not = map { $_ => 1 } 'mqtt_websocket client.websocket',
+                              'mqtt_websocket_path client.websocket_path';
+
+    return (
+        map({ $fields{http}{$_} || $not{$_} ? () : "$_: not in http" }
+            sort keys %{ $fields{stream} }),
+        map({ $fields{stream}{$_} ? () : "$_: not in stream" }
+            sort keys %{ $fields{http} }),
+        keys %{ $fields{http} } > 10 ? () : 'too few',
+    );
+}
+
+
 sub variables {
     my ($text) = @_;
 
     my ($table) = $all =~ /ngx_stream_mqtt_vars\[\]\ =\ \{(.*?)\};/s;
+    my ($http) = $all =~ /ngx_http_mqtt_vars\[\]\ =\ \{(.*?)\};/s;
     my ($section) = $text =~ /^## Embedded Variables\n(.*?)(?=^## |\z)/ms;
 
     my %code = map { $_ => 1 } $table =~ /ngx_string\("(\w+)"\)/g;
+    my %http = map { $_ => 1 } $http =~ /ngx_string\("(\w+)"\)/g;
     my @listed = $section =~ /^- `\$(\w+)`/gm;
     my %docs = map { $_ => 1 } @listed;
 
     return (
         map({ "\$$_: not documented" } grep { !$docs{$_} } sort keys %code),
         map({ "\$$_: not in the code" } grep { !$code{$_} } sort keys %docs),
+        map({ "\$$_: not in http" } grep { !$http{$_} } sort keys %code),
+        map({ "\$$_: not in stream" } grep { !$code{$_} } sort keys %http),
         order(@listed),
     );
 }

@@ -36,6 +36,7 @@ my %owners = (
     qr{^hiredis/}     => [ qw/ redis / ],
     qr{^librdkafka/}  => [ qw/ kafka / ],
     qr{^jansson\.h$}  => [ qw/ http gateway auth / ],
+    qr{^jwt\.h$}      => [ qw/ auth / ],
     qr{^ngx_http}     => [ qw/ http / ],
     qr{^ngx_stream}   => [ qw/ stream client / ],
 );

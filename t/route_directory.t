@@ -20,7 +20,7 @@ use Test::More tests => 36;
 
 my $t = MqttTest->new;
 
-$t->write_conf(workers => 3, zone => '256k',
+$t->write_conf(workers => 3, zone => '448k',
                server => 'mqtt_max_subscriptions 1024;');
 $t->run;
 

@@ -16,7 +16,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Packet qw/ props /;
-use Test::More tests => 4 * (3 * (9 + 6) + 15) + 13;
+use Test::More tests => 4 * (3 * (9 + 7) + 17) + 13;
 
 use constant { NO_LOCAL => 4, RAP => 8 };
 
@@ -154,6 +154,15 @@ sub deliver {
        "MQTT-3.8.4-3, $name: replaced, the highest QoS left");
     $s->expect_alive("$name: still one copy");
 
+    # larger than a read of the gateway
+
+    my $large = join '', map { chr(32 + $_ % 90) } 1 .. 200_000;
+
+    $s->subscribe('large' => 1);
+    $p->publish_wait('large', $large, qos => 1);
+    ok(($s->recv_message // {})->{payload} eq $large,
+       "$name: a message of 200,000 bytes");
+
     # [MQTT-3.10.4-1], [MQTT-3.10.4-2]: the filter as it is written, and all
     # that was on its way is completed
 
@@ -251,6 +260,26 @@ sub options {
 
     $p->publish_wait("r/$_", '', qos => 1, retain => 1) for 1, 2;
     $s->recv_message for 1, 2;
+
+    # a copy for each share beside that of the client itself, 4.8.2
+
+    $s->subscribe('h/1' => 0, '$share/g1/h/1' => 1, '$share/g2/h/+' => 2);
+    $p->publish_wait('h/1', 'x', qos => 2);
+
+    my @copies = map { text(scalar $s->recv_message) } 1 .. 3;
+
+    is(join(', ', sort @copies),
+       join(', ', map { "h/1=x qos $_ dup 0 retain 0" } 0 .. 2),
+       "MQTT-4.8.2-4, $name: one of each share, one for the client itself");
+
+    $s->unsubscribe('$share/g1/h/1');
+    $p->publish_wait('h/1', 'y', qos => 2);
+    @copies = map { text(scalar $s->recv_message) } 1, 2;
+    is(join(', ', sort @copies),
+       join(', ', map { "h/1=y qos $_ dup 0 retain 0" } 0, 2),
+       "$name: a share that ended");
+
+    $s->unsubscribe('h/1', '$share/g2/h/+');
 
     # a client without Topic Alias, and messages with one
 

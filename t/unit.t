@@ -8,7 +8,8 @@
 #
 #     /* sources: wire/ngx_mqtt_props.c ... */
 #
-# relative to ngx_mqtt_module/.  Lines may be repeated.
+# relative to ngx_mqtt_module/, and with libraries: /* libs: -lcrypto */.
+# Lines may be repeated.
 #
 # TEST_BUILD  where to build, relative to the root, default build/unit
 # TEST_CC     the compiler, default cc
@@ -69,11 +70,12 @@ sub build {
         my ($test, $name) = @_;
 
         my $program = "$build/$name";
-        my @sources = map { "ngx_mqtt_module/$_" } sources($test);
+        my @sources = map { "ngx_mqtt_module/$_" } named($test, 'sources');
 
         unlink $program;
 
-        my @cmd = ($cc, @flags, $test, @sources, '-o', $program);
+        my @cmd = ($cc, @flags, $test, @sources, '-o', $program,
+                   named($test, 'libs'));
         my $out = qx/@{[join ' ', map { quotemeta } @cmd]} 2>&1/;
 
         my $built = ok($? == 0 && -x $program, 'build');
@@ -83,20 +85,20 @@ sub build {
         return $built ? $program : undef;
 }
 
-sub sources {
-        my ($test) = @_;
-        my @sources;
+sub named {
+        my ($test, $what) = @_;
+        my @names;
 
         open my $f, '<', $test or die "cannot open $test: $!\n";
 
         while (<$f>) {
-                push @sources, split ' ', $1
-                        if m!^/\*\s*sources:\s*(.*?)\s*\*/!;
+                push @names, split ' ', $1
+                        if m!^/\*\s*$what:\s*(.*?)\s*\*/!;
         }
 
         close $f;
 
-        return @sources;
+        return @names;
 }
 
 sub run {

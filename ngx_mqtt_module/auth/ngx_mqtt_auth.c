@@ -20,21 +20,6 @@
 #include "ngx_mqtt_auth_int.h"
 
 
-#define NGX_MQTT_AUTH_BLOCK  64             /* of SHA-1 */
-
-
-struct ngx_mqtt_auth_conf_s {
-    ngx_array_t                entries;     /* of ngx_mqtt_auth_entry_t */
-};
-
-
-struct ngx_mqtt_auth_s {
-    ngx_uint_t                 nentries;
-    ngx_mqtt_auth_entry_t     *entries;
-    void                     **states;
-};
-
-
 static ngx_mqtt_auth_method_t *ngx_mqtt_auth_method(ngx_str_t *name);
 static char *ngx_mqtt_anonymous_directive(ngx_conf_t *cf,
     ngx_mqtt_auth_entry_t *entry);
@@ -56,6 +41,42 @@ static ngx_mqtt_auth_method_t  ngx_mqtt_auth_methods[] = {
       ngx_mqtt_password_start,
       ngx_mqtt_password_stop,
       ngx_mqtt_password_connect },
+
+    { ngx_string("signature"),
+      ngx_mqtt_keys_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_keys_connect },
+
+    { ngx_string("device_credential"),
+      ngx_mqtt_device_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_device_connect },
+
+    { ngx_string("token"),
+      ngx_mqtt_token_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_token_connect },
+
+    { ngx_string("jwt"),
+      ngx_mqtt_jwt_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_jwt_connect },
+
+    { ngx_string("certificate"),
+      ngx_mqtt_certificate_directive,
+      NULL,
+      NULL,
+      ngx_mqtt_certificate_connect },
+
+    { ngx_string("http"),
+      ngx_mqtt_ask_directive,
+      ngx_mqtt_ask_start,
+      ngx_mqtt_ask_stop,
+      ngx_mqtt_ask_connect },
 
     { ngx_null_string, NULL, NULL, NULL, NULL }
 };
@@ -115,6 +136,7 @@ ngx_mqtt_auth_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     ngx_memzero(entry, sizeof(ngx_mqtt_auth_entry_t));
     entry->method = method;
+    entry->gateway = gw;
 
     return method->directive(cf, entry);
 }
@@ -150,6 +172,13 @@ ngx_mqtt_auth_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
         return NGX_CONF_ERROR;
     }
 
+    if (gw->auth->tokens && gw->auth->keys == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"auth token\" without \"auth signature\" in "
+                           "mqtt_gateway \"%V\"", &gw->name);
+        return NGX_CONF_ERROR;
+    }
+
     entry = gw->auth->entries.elts;
     entry[gw->auth->entries.nelts - 1].last = 1;
 
@@ -180,6 +209,9 @@ ngx_mqtt_auth_start(ngx_mqtt_worker_t *w)
 
     w->auth = auth;
 
+    ngx_mqtt_terms_init(w);
+    ngx_mqtt_revoke_init(w);
+
     for (i = 0; i < auth->nentries; i++) {
         entry = &auth->entries[i];
 
@@ -208,6 +240,9 @@ ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w)
             auth->entries[i].method->stop(w, auth->states[i]);
         }
     }
+
+    ngx_mqtt_revoke_stop(w);
+    ngx_mqtt_terms_stop(w);
 
     w->auth = NULL;
 }
@@ -257,67 +292,61 @@ ngx_mqtt_anonymous_connect(ngx_mqtt_worker_t *w, ngx_mqtt_auth_entry_t *entry,
     void *state, ngx_mqtt_auth_request_t *req, ngx_mqtt_op_t *op,
     ngx_uint_t *reason)
 {
+    req->result.any_user = 1;
+
     return NGX_OK;
 }
 
 
 ngx_uint_t
-ngx_mqtt_auth_equal(u_char *a, u_char *b, size_t len)
+ngx_mqtt_auth_mode(ngx_mqtt_auth_request_t *req, ngx_str_t *mode,
+    ngx_mqtt_credential_t *credential)
 {
-    size_t           i;
-    volatile u_char  diff;
-
-    diff = 0;
-
-    for (i = 0; i < len; i++) {
-        diff |= a[i] ^ b[i];
-    }
-
-    return diff == 0;
+    return req->has_username
+           && ngx_mqtt_credential_parse(&req->username, credential) == NGX_OK
+           && credential->mode.len == mode->len
+           && ngx_memcmp(credential->mode.data, mode->data, mode->len) == 0;
 }
 
 
-void
-ngx_mqtt_auth_hmac_sha1(ngx_str_t *key, ngx_str_t *parts, ngx_uint_t nparts,
-    u_char digest[NGX_MQTT_AUTH_DIGEST])
+ngx_int_t
+ngx_mqtt_auth_set_username(ngx_mqtt_auth_request_t *req, ngx_str_t *name)
 {
-    u_char      block[NGX_MQTT_AUTH_BLOCK];
-    ngx_uint_t  i;
-    ngx_sha1_t  sha1;
-
-    ngx_memzero(block, NGX_MQTT_AUTH_BLOCK);
-
-    if (key->len > NGX_MQTT_AUTH_BLOCK) {
-        ngx_sha1_init(&sha1);
-        ngx_sha1_update(&sha1, key->data, key->len);
-        ngx_sha1_final(block, &sha1);
-
-    } else {
-        ngx_memcpy(block, key->data, key->len);
+    if (name->len > NGX_MQTT_AUTH_NAME) {
+        return NGX_DECLINED;
     }
 
-    for (i = 0; i < NGX_MQTT_AUTH_BLOCK; i++) {
-        block[i] ^= 0x36;
+    ngx_memcpy(req->name, name->data, name->len);
+
+    req->result.username.data = req->name;
+    req->result.username.len = name->len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mqtt_auth_redis_key(ngx_mqtt_worker_t *w, const char *tag, ngx_str_t *id,
+    ngx_str_t *key)
+{
+    u_char     *p;
+    ngx_str_t  *prefix;
+
+    prefix = &w->gateway->redis_prefix;
+
+    key->len = prefix->len + ngx_strlen(tag) + id->len + sizeof("{:}") - 1;
+
+    key->data = ngx_mqtt_alloc(w, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
     }
 
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, block, NGX_MQTT_AUTH_BLOCK);
+    p = ngx_cpymem(key->data, prefix->data, prefix->len);
+    *p++ = '{';
+    p = ngx_cpymem(p, tag, ngx_strlen(tag));
+    *p++ = ':';
+    p = ngx_cpymem(p, id->data, id->len);
+    *p = '}';
 
-    for (i = 0; i < nparts; i++) {
-        ngx_sha1_update(&sha1, parts[i].data, parts[i].len);
-    }
-
-    ngx_sha1_final(digest, &sha1);
-
-    for (i = 0; i < NGX_MQTT_AUTH_BLOCK; i++) {
-        block[i] ^= 0x36 ^ 0x5c;
-    }
-
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, block, NGX_MQTT_AUTH_BLOCK);
-    ngx_sha1_update(&sha1, digest, NGX_MQTT_AUTH_DIGEST);
-    ngx_sha1_final(digest, &sha1);
-
-    ngx_explicit_memzero(&sha1, sizeof(ngx_sha1_t));
-    ngx_explicit_memzero(block, NGX_MQTT_AUTH_BLOCK);
+    return NGX_OK;
 }

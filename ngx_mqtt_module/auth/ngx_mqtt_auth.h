@@ -15,6 +15,21 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_grant.h"
+
+
+/* user names that a certificate or a token gives: longer ones are refused */
+
+#define NGX_MQTT_AUTH_NAME             256
+
+
+/* what is known of a client that was accepted */
+
+typedef struct {
+    ngx_mqtt_grant_t    *grant;          /* NULL: no restriction */
+    ngx_str_t            username;       /* instead of what it sent, or NULL */
+    unsigned             any_user:1;     /* what it sent is not proven */
+} ngx_mqtt_auth_result_t;
 
 
 typedef struct {
@@ -24,6 +39,9 @@ typedef struct {
     ngx_str_t            password;
     unsigned             has_username:1;
     unsigned             has_password:1;
+
+    ngx_mqtt_auth_result_t  result;      /* with NGX_OK at once */
+    u_char               name[NGX_MQTT_AUTH_NAME];  /* result.username */
 } ngx_mqtt_auth_request_t;
 
 
@@ -41,6 +59,10 @@ void ngx_mqtt_auth_stop(ngx_mqtt_worker_t *w);
  * PASSWORD, NOT_AUTHORIZED, SERVER_BUSY, ...  NGX_AGAIN: the op completes
  * later with NGX_OK, or NGX_DECLINED and the reason; only then is the op
  * taken.  NGX_ERROR: out of memory.  What is needed after the call is copied.
+ *
+ * The result is in the request with NGX_OK, or in op->result inside of done():
+ * the caller takes the grant and sets it to NULL there; one that is not taken
+ * is freed by the method.  op->result may be NULL, there is nothing then.
  */
 ngx_int_t ngx_mqtt_auth_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_auth_request_t *req, ngx_mqtt_op_t *op, ngx_uint_t *reason);

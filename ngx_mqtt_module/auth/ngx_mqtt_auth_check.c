@@ -46,7 +46,7 @@
 
 typedef struct {
     uint32_t                   expires;     /* 0: empty */
-    u_char                     digest[NGX_MQTT_AUTH_DIGEST];
+    u_char                     digest[NGX_MQTT_HMAC_SHA1];
 } ngx_mqtt_check_cache_t;
 
 
@@ -80,19 +80,19 @@ typedef struct {
     ngx_uint_t                 matched;
     ngx_str_t                  hash;
     ngx_str_t                  password;
-    u_char                     digest[NGX_MQTT_AUTH_DIGEST];
+    u_char                     digest[NGX_MQTT_HMAC_SHA1];
     ngx_thread_task_t          task;
 } ngx_mqtt_check_t;
 
 #endif
 
 
-static void ngx_mqtt_check_digest(ngx_mqtt_checks_t *checks,
-    ngx_mqtt_check_request_t *cr, u_char digest[NGX_MQTT_AUTH_DIGEST]);
+static ngx_int_t ngx_mqtt_check_digest(ngx_mqtt_checks_t *checks,
+    ngx_mqtt_check_request_t *cr, u_char digest[NGX_MQTT_HMAC_SHA1]);
 static ngx_uint_t ngx_mqtt_check_remembered(ngx_mqtt_checks_t *checks,
-    ngx_uint_t user, u_char digest[NGX_MQTT_AUTH_DIGEST]);
+    ngx_uint_t user, u_char digest[NGX_MQTT_HMAC_SHA1]);
 static void ngx_mqtt_check_remember(ngx_mqtt_checks_t *checks,
-    ngx_uint_t user, u_char digest[NGX_MQTT_AUTH_DIGEST]);
+    ngx_uint_t user, u_char digest[NGX_MQTT_HMAC_SHA1]);
 static ngx_int_t ngx_mqtt_check_inline(ngx_mqtt_checks_t *checks,
     ngx_mqtt_check_request_t *cr, ngx_uint_t *reason);
 static ngx_uint_t ngx_mqtt_check_crypt(ngx_pool_t *pool, u_char *password,
@@ -219,13 +219,15 @@ ngx_int_t
 ngx_mqtt_check_password(ngx_mqtt_checks_t *checks,
     ngx_mqtt_check_request_t *cr, ngx_mqtt_op_t *op, ngx_uint_t *reason)
 {
-    u_char  digest[NGX_MQTT_AUTH_DIGEST];
+    u_char  digest[NGX_MQTT_HMAC_SHA1];
 
     if (checks->cache == NULL || !ngx_mqtt_check_slow(&cr->hash)) {
         return ngx_mqtt_check_inline(checks, cr, reason);
     }
 
-    ngx_mqtt_check_digest(checks, cr, digest);
+    if (ngx_mqtt_check_digest(checks, cr, digest) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (cr->known && ngx_mqtt_check_remembered(checks, cr->user, digest)) {
         ngx_mqtt_check_remember(checks, cr->user, digest);
@@ -240,30 +242,44 @@ ngx_mqtt_check_password(ngx_mqtt_checks_t *checks,
 }
 
 
-static void
+static ngx_int_t
 ngx_mqtt_check_digest(ngx_mqtt_checks_t *checks,
-    ngx_mqtt_check_request_t *cr, u_char digest[NGX_MQTT_AUTH_DIGEST])
+    ngx_mqtt_check_request_t *cr, u_char digest[NGX_MQTT_HMAC_SHA1])
 {
-    ngx_str_t  key, parts[4];
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   key, text;
 
     key.data = checks->key;
     key.len = NGX_MQTT_CHECK_KEY;
 
+    text.len = cr->username.len + 1 + cr->hash.len + 1 + cr->password.len;
+
+    text.data = ngx_mqtt_alloc(checks->worker, text.len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
     /* neither a user name nor a hash contains a zero byte */
 
-    parts[0] = cr->username;
-    ngx_str_set(&parts[1], "\0");
-    parts[2] = cr->hash;
-    parts[2].len++;
-    parts[3] = cr->password;
+    p = ngx_cpymem(text.data, cr->username.data, cr->username.len);
+    *p++ = '\0';
+    p = ngx_cpymem(p, cr->hash.data, cr->hash.len);
+    *p++ = '\0';
+    ngx_memcpy(p, cr->password.data, cr->password.len);
 
-    ngx_mqtt_auth_hmac_sha1(&key, parts, 4, digest);
+    rc = ngx_mqtt_hmac_sha1(&key, &text, digest);
+
+    ngx_explicit_memzero(text.data, text.len);
+    ngx_mqtt_free(checks->worker, text.data, text.len);
+
+    return rc;
 }
 
 
 static ngx_uint_t
 ngx_mqtt_check_remembered(ngx_mqtt_checks_t *checks, ngx_uint_t user,
-    u_char digest[NGX_MQTT_AUTH_DIGEST])
+    u_char digest[NGX_MQTT_HMAC_SHA1])
 {
     ngx_mqtt_check_cache_t  *cache;
 
@@ -271,20 +287,20 @@ ngx_mqtt_check_remembered(ngx_mqtt_checks_t *checks, ngx_uint_t user,
 
     return cache->expires > (uint32_t) ngx_time()
            && ngx_mqtt_auth_equal(cache->digest, digest,
-                                  NGX_MQTT_AUTH_DIGEST);
+                                  NGX_MQTT_HMAC_SHA1);
 }
 
 
 static void
 ngx_mqtt_check_remember(ngx_mqtt_checks_t *checks, ngx_uint_t user,
-    u_char digest[NGX_MQTT_AUTH_DIGEST])
+    u_char digest[NGX_MQTT_HMAC_SHA1])
 {
     ngx_mqtt_check_cache_t  *cache;
 
     cache = &checks->cache[user % checks->ncache];
 
     cache->expires = (uint32_t) ngx_time() + NGX_MQTT_CHECK_REMEMBER;
-    ngx_memcpy(cache->digest, digest, NGX_MQTT_AUTH_DIGEST);
+    ngx_memcpy(cache->digest, digest, NGX_MQTT_HMAC_SHA1);
 }
 
 
@@ -377,7 +393,7 @@ ngx_mqtt_check_queue(ngx_mqtt_checks_t *checks, ngx_mqtt_check_request_t *cr,
     check->user = cr->user;
     check->known = cr->known;
 
-    ngx_memcpy(check->digest, digest, NGX_MQTT_AUTH_DIGEST);
+    ngx_memcpy(check->digest, digest, NGX_MQTT_HMAC_SHA1);
 
     p = (u_char *) check + sizeof(ngx_mqtt_check_t);
 

@@ -15,8 +15,10 @@
 
 
 #include "ngx_mqtt_auth.h"
-
-#include <ngx_sha1.h>
+#include "ngx_mqtt_jwt.h"
+#include "ngx_mqtt_term.h"
+#include "ngx_mqtt_signature.h"
+#include "ngx_mqtt_token.h"
 
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
@@ -27,8 +29,6 @@
 
 #define NGX_MQTT_AUTH_NEXT             NGX_DONE
 
-#define NGX_MQTT_AUTH_DIGEST           20
-
 
 typedef struct ngx_mqtt_auth_method_s  ngx_mqtt_auth_method_t;
 
@@ -37,7 +37,66 @@ typedef struct {
     ngx_mqtt_auth_method_t    *method;
     void                      *conf;        /* the method's */
     ngx_uint_t                 last;        /* nobody is asked after it */
+    ngx_mqtt_gateway_t        *gateway;
 } ngx_mqtt_auth_entry_t;
+
+
+/* an access key, a line of the file of "auth signature" */
+
+typedef struct {
+    ngx_str_t                  id;
+    ngx_str_t                  secret;
+    ngx_str_t                  instance;
+    ngx_mqtt_grant_t           grant;       /* no rules: no restriction */
+    ngx_uint_t                 line;
+} ngx_mqtt_access_key_t;
+
+
+typedef struct {
+    ngx_str_t                  file;
+    ngx_mqtt_access_key_t     *keys;        /* sorted by id */
+    ngx_uint_t                 nkeys;
+} ngx_mqtt_keys_t;
+
+
+struct ngx_mqtt_auth_conf_s {
+    ngx_array_t                entries;     /* of ngx_mqtt_auth_entry_t */
+    ngx_mqtt_keys_t           *keys;        /* NULL: no "auth signature" */
+    ngx_array_t               *tokens;      /* of ngx_mqtt_jwt_key_t, the
+                                               first one signs, or NULL */
+};
+
+
+/* grants of this worker that end */
+
+typedef struct {
+    ngx_rbtree_t               tree;        /* by the time of the event */
+    ngx_rbtree_node_t          sentinel;
+    ngx_mqtt_hash_t            tokens;      /* by the id of the token */
+    ngx_event_t                timer;
+} ngx_mqtt_terms_t;
+
+
+/* what is known of the revoked tokens in Redis */
+
+#define NGX_MQTT_REVOKE_SCORE          31
+
+typedef struct {
+    ngx_str_t                  last;        /* the highest score seen */
+    u_char                     last_text[NGX_MQTT_REVOKE_SCORE];
+    ngx_queue_t                ops;         /* the poll under way */
+    ngx_event_t                timer;
+} ngx_mqtt_revokes_t;
+
+
+struct ngx_mqtt_auth_s {
+    ngx_uint_t                 nentries;
+    ngx_mqtt_auth_entry_t     *entries;
+    void                     **states;
+
+    ngx_mqtt_terms_t          terms;
+    ngx_mqtt_revokes_t         revokes;
+};
 
 
 /*
@@ -65,15 +124,6 @@ struct ngx_mqtt_auth_method_s {
 };
 
 
-/* ngx_mqtt_auth.c */
-
-/* the time it takes depends on the length only */
-ngx_uint_t ngx_mqtt_auth_equal(u_char *a, u_char *b, size_t len);
-
-void ngx_mqtt_auth_hmac_sha1(ngx_str_t *key, ngx_str_t *parts,
-    ngx_uint_t nparts, u_char digest[NGX_MQTT_AUTH_DIGEST]);
-
-
 /* ngx_mqtt_auth_password.c */
 
 char *ngx_mqtt_password_directive(ngx_conf_t *cf,
@@ -84,6 +134,88 @@ void ngx_mqtt_password_stop(ngx_mqtt_worker_t *w, void *state);
 ngx_int_t ngx_mqtt_password_connect(ngx_mqtt_worker_t *w,
     ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
     ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* ngx_mqtt_auth_keys.c */
+
+char *ngx_mqtt_keys_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_keys_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+ngx_mqtt_access_key_t *ngx_mqtt_keys_find(ngx_mqtt_keys_t *keys,
+    ngx_str_t *id);
+
+
+/* ngx_mqtt_auth_device.c */
+
+char *ngx_mqtt_device_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_device_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* ngx_mqtt_token.c, ngx_mqtt_auth_token.c */
+
+char *ngx_mqtt_token_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_token_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+/* as ngx_mqtt_token_inspect(); *claims is the caller's, or NULL */
+ngx_int_t ngx_mqtt_token_verify(ngx_mqtt_gateway_t *gw, ngx_str_t *text,
+    ngx_mqtt_token_info_t *info, json_t **claims);
+
+
+/* ngx_mqtt_auth_jwt.c, ngx_mqtt_auth_certificate.c, ngx_mqtt_auth_http.c */
+
+char *ngx_mqtt_jwt_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_jwt_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+char *ngx_mqtt_certificate_directive(ngx_conf_t *cf,
+    ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_certificate_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+char *ngx_mqtt_ask_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry);
+ngx_int_t ngx_mqtt_ask_start(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void **state);
+void ngx_mqtt_ask_stop(ngx_mqtt_worker_t *w, void *state);
+ngx_int_t ngx_mqtt_ask_connect(ngx_mqtt_worker_t *w,
+    ngx_mqtt_auth_entry_t *entry, void *state, ngx_mqtt_auth_request_t *req,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* ngx_mqtt_term.c, ngx_mqtt_revoke.c */
+
+void ngx_mqtt_terms_init(ngx_mqtt_worker_t *w);
+void ngx_mqtt_terms_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_revoke_init(ngx_mqtt_worker_t *w);
+void ngx_mqtt_revoke_stop(ngx_mqtt_worker_t *w);
+
+/* the clients of this worker that have this token are told */
+void ngx_mqtt_term_revoke(ngx_mqtt_worker_t *w, ngx_str_t *id);
+
+/* there is a client with a token: Redis is asked for revocations */
+void ngx_mqtt_revoke_poll(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_auth.c */
+
+/* 1 when the user name has the three fields of a contract mode, this one */
+ngx_uint_t ngx_mqtt_auth_mode(ngx_mqtt_auth_request_t *req, ngx_str_t *mode,
+    ngx_mqtt_credential_t *credential);
+
+/* the client is another user; NGX_DECLINED: the name is too long */
+ngx_int_t ngx_mqtt_auth_set_username(ngx_mqtt_auth_request_t *req,
+    ngx_str_t *name);
+
+/* <prefix>{<tag>:<id>}; freed by the caller, key->len bytes */
+ngx_int_t ngx_mqtt_auth_redis_key(ngx_mqtt_worker_t *w, const char *tag,
+    ngx_str_t *id, ngx_str_t *key);
 
 
 /* ngx_mqtt_auth_check.c: one password against one hash */

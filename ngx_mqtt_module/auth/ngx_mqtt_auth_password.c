@@ -21,6 +21,7 @@
 
 
 #include "ngx_mqtt_auth_int.h"
+#include "ngx_mqtt_auth_file.h"
 
 
 typedef struct {
@@ -43,8 +44,6 @@ typedef struct {
 static ngx_mqtt_user_t *ngx_mqtt_password_find(ngx_mqtt_password_conf_t *pcf,
     ngx_str_t *name);
 
-static ngx_int_t ngx_mqtt_password_read(ngx_conf_t *cf, ngx_str_t *file,
-    ngx_str_t *text);
 static ngx_int_t ngx_mqtt_password_parse(ngx_conf_t *cf,
     ngx_mqtt_password_conf_t *pcf, ngx_str_t *text);
 static const char *ngx_mqtt_password_line(u_char *p, u_char *last,
@@ -59,8 +58,6 @@ static ngx_uint_t ngx_mqtt_password_chars(ngx_str_t *hash);
 static ngx_uint_t ngx_mqtt_password_tried(ngx_array_t *tried,
     ngx_str_t *hash);
 static ngx_uint_t ngx_mqtt_password_same_scheme(ngx_str_t *a, ngx_str_t *b);
-static ngx_int_t ngx_mqtt_password_error(ngx_conf_t *cf, ngx_str_t *file,
-    ngx_uint_t line, const char *text);
 
 
 char *
@@ -86,8 +83,7 @@ ngx_mqtt_password_directive(ngx_conf_t *cf, ngx_mqtt_auth_entry_t *entry)
 
     pcf->file = value[2];
 
-    if (ngx_conf_full_name(cf->cycle, &pcf->file, 1) != NGX_OK
-        || ngx_mqtt_password_read(cf, &pcf->file, &text) != NGX_OK
+    if (ngx_mqtt_auth_file_read(cf, &pcf->file, &text) != NGX_OK
         || ngx_mqtt_password_parse(cf, pcf, &text) != NGX_OK
         || ngx_mqtt_password_sort(cf, pcf) != NGX_OK
         || ngx_mqtt_password_check_hashes(cf, pcf) != NGX_OK)
@@ -211,74 +207,6 @@ ngx_mqtt_password_find(ngx_mqtt_password_conf_t *pcf, ngx_str_t *name)
 }
 
 
-/* the text ends with a line feed that belongs to it */
-
-static ngx_int_t
-ngx_mqtt_password_read(ngx_conf_t *cf, ngx_str_t *name, ngx_str_t *text)
-{
-    ssize_t          n;
-    ngx_int_t        rc;
-    ngx_file_t       file;
-    ngx_file_info_t  fi;
-
-    rc = NGX_ERROR;
-
-    ngx_memzero(&file, sizeof(ngx_file_t));
-
-    file.name = *name;
-    file.log = cf->log;
-
-    file.fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (file.fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", name);
-        return NGX_ERROR;
-    }
-
-    if (ngx_fd_info(file.fd, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_fd_info_n " \"%V\" failed", name);
-        goto done;
-    }
-
-    if (!ngx_is_file(&fi)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" is not a regular file", name);
-        goto done;
-    }
-
-    text->len = (size_t) ngx_file_size(&fi);
-
-    text->data = ngx_pnalloc(cf->pool, text->len + 1);
-    if (text->data == NULL) {
-        goto done;
-    }
-
-    n = ngx_read_file(&file, text->data, text->len, 0);
-
-    if (n == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_read_file_n " \"%V\" failed", name);
-        goto done;
-    }
-
-    text->len = n;
-    text->data[text->len++] = LF;
-
-    rc = NGX_OK;
-
-done:
-
-    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", name);
-    }
-
-    return rc;
-}
-
-
 static ngx_int_t
 ngx_mqtt_password_parse(ngx_conf_t *cf, ngx_mqtt_password_conf_t *pcf,
     ngx_str_t *text)
@@ -316,7 +244,7 @@ ngx_mqtt_password_parse(ngx_conf_t *cf, ngx_mqtt_password_conf_t *pcf,
         error = ngx_mqtt_password_line(p, eol, user);
 
         if (error) {
-            return ngx_mqtt_password_error(cf, &pcf->file, line, error);
+            return ngx_mqtt_auth_file_error(cf, &pcf->file, line, error);
         }
     }
 
@@ -408,8 +336,8 @@ ngx_mqtt_password_sort(ngx_conf_t *cf, ngx_mqtt_password_conf_t *pcf)
             && ngx_memcmp(user->name.data, user[-1].name.data, user->name.len)
                == 0)
         {
-            return ngx_mqtt_password_error(cf, &pcf->file, user->line,
-                                           "duplicate user");
+            return ngx_mqtt_auth_file_error(cf, &pcf->file, user->line,
+                                            "duplicate user");
         }
     }
 
@@ -470,8 +398,8 @@ ngx_mqtt_password_check_hashes(ngx_conf_t *cf, ngx_mqtt_password_conf_t *pcf)
         }
 
         if (ngx_mqtt_check_supported(cf->temp_pool, &user->hash) != NGX_OK) {
-            return ngx_mqtt_password_error(cf, &pcf->file, user->line,
-                                           "unknown or broken hash");
+            return ngx_mqtt_auth_file_error(cf, &pcf->file, user->line,
+                                            "unknown or broken hash");
         }
 
         hash = ngx_array_push(&tried);
@@ -558,15 +486,4 @@ ngx_mqtt_password_same_scheme(ngx_str_t *a, ngx_str_t *b)
     }
 
     return 1;
-}
-
-
-static ngx_int_t
-ngx_mqtt_password_error(ngx_conf_t *cf, ngx_str_t *file, ngx_uint_t line,
-    const char *text)
-{
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"%V:%ui\"", text, file,
-                       line);
-
-    return NGX_ERROR;
 }

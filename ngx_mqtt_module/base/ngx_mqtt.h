@@ -38,6 +38,8 @@ typedef struct ngx_mqtt_bus_s          ngx_mqtt_bus_t;
 typedef struct ngx_mqtt_map_s          ngx_mqtt_map_t;
 typedef struct ngx_mqtt_auth_conf_s    ngx_mqtt_auth_conf_t;
 typedef struct ngx_mqtt_auth_s         ngx_mqtt_auth_t;
+typedef struct ngx_mqtt_acl_s          ngx_mqtt_acl_t;
+typedef struct ngx_mqtt_limit_s        ngx_mqtt_limit_t;
 typedef struct ngx_mqtt_sessions_s     ngx_mqtt_sessions_t;
 typedef struct ngx_mqtt_route_s        ngx_mqtt_route_t;
 typedef struct ngx_mqtt_retain_s       ngx_mqtt_retain_t;
@@ -47,6 +49,9 @@ typedef struct ngx_mqtt_directory_s    ngx_mqtt_directory_t;
 typedef struct ngx_mqtt_logs_s         ngx_mqtt_logs_t;
 typedef struct ngx_mqtt_nodes_s        ngx_mqtt_nodes_t;
 typedef struct ngx_mqtt_copy_s         ngx_mqtt_copy_t;
+typedef struct ngx_mqtt_deliver_s      ngx_mqtt_deliver_t;
+typedef struct ngx_mqtt_p2p_s          ngx_mqtt_p2p_t;
+typedef struct ngx_mqtt_status_s       ngx_mqtt_status_t;
 
 
 #include "ngx_mqtt_hash.h"
@@ -70,11 +75,16 @@ struct ngx_mqtt_gateway_s {
     ngx_mqtt_kafka_conf_t     *kafka;          /* NULL: no Kafka at all */
     ngx_mqtt_map_t            *map;
     ngx_mqtt_auth_conf_t      *auth;
+    ngx_mqtt_acl_t            *acl;            /* NULL: no rules */
+    ngx_mqtt_limit_t          *limit;          /* NULL: CONNECT has none */
 
     ngx_str_t                  redis_prefix;   /* of every key */
     ngx_uint_t                 refused_publish;
+    ngx_uint_t                 status_topic;   /* of Kafka, by index */
+    ngx_int_t                  status_queue;   /* events that may wait */
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
+    ngx_msec_t                 lease_timeout;
     ngx_int_t                  offline_messages;   /* of a filter's log */
     ngx_msec_t                 offline_retention;
 
@@ -107,9 +117,12 @@ typedef struct {
  * unless its session is of a later epoch; disconnect() closes one client for
  * the drain and returns NGX_AGAIN when it has to wait for acknowledgements;
  * resume() lets the paused clients read again; stop() ends all at once, when
- * the worker exits; deliver() gives a subscriber its one copy of a message;
- * subscriber() finds the connected client of this id, or NULL; recheck() has
- * it look into the logs that it reads, as pushes may have been missed.
+ * the worker exits; fence() closes all clients, as their sessions were taken
+ * over; deliver() gives a subscriber its one copy of a message; subscriber()
+ * finds the connected client of this id, or NULL; recheck() has it look into
+ * the logs that it reads, as pushes may have been missed; p2p() gives the
+ * client of this id a message that is for it alone, NGX_DECLINED when it is
+ * not here.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -130,6 +143,7 @@ typedef struct {
                                            ngx_uint_t force);
     void                     (*resume)(ngx_mqtt_worker_t *w);
     void                     (*stop)(ngx_mqtt_worker_t *w);
+    void                     (*fence)(ngx_mqtt_worker_t *w);
     void                     (*deliver)(ngx_mqtt_subscriber_t *subscriber,
                                         ngx_mqtt_msg_t *m,
                                         ngx_mqtt_copy_t *copy);
@@ -143,8 +157,11 @@ typedef struct {
                                         ngx_mqtt_msg_t *m,
                                         ngx_mqtt_copy_t *copy,
                                         ngx_mqtt_shared_t *sd);
+    ngx_int_t                (*p2p)(ngx_mqtt_worker_t *w,
+                                    ngx_str_t *client_id, ngx_mqtt_msg_t *m);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
+    void                     (*behind)(ngx_event_t *ev);
 } ngx_mqtt_hooks_t;
 
 
@@ -172,6 +189,9 @@ struct ngx_mqtt_worker_s {
     ngx_mqtt_retain_t         *retain;
     ngx_mqtt_directory_t      *directory;
     ngx_mqtt_logs_t           *logs;
+    ngx_mqtt_deliver_t        *deliver;
+    ngx_mqtt_p2p_t            *p2p;
+    ngx_mqtt_status_t         *status;
     ngx_mqtt_nodes_t          *nodes;
 
     ngx_mqtt_hooks_t          *hooks;
@@ -183,15 +203,19 @@ struct ngx_mqtt_worker_s {
     ngx_queue_t                dirty;          /* something to flush */
     ngx_queue_t                closing;        /* to be freed */
     ngx_queue_t                paused;         /* not read: Kafka is full */
+    ngx_queue_t                wills;          /* not published: the same */
     ngx_queue_t                unsaved;        /* sessions, write-behind */
     ngx_queue_t                saving;         /* sessions, in this turn */
+    ngx_queue_t                behind;         /* waited for, oldest first */
 
     ngx_event_t                flush_event;
     ngx_event_t                close_event;
     ngx_event_t                resume_event;
     ngx_event_t                op_event;
     ngx_event_t                drain_event;
+    ngx_event_t                watch_event;
     ngx_event_t                save_event;
+    ngx_event_t                behind_event;
 
     ngx_queue_t                ops_completed;  /* posted completions */
     void                      *free_lists[NGX_MQTT_ALLOC_CLASSES];
@@ -199,12 +223,16 @@ struct ngx_mqtt_worker_s {
     u_char                    *read_buffer;    /* NGX_MQTT_READ_BUFFER */
     u_char                    *write_buffer;   /* NGX_MQTT_WRITE_BUFFER */
 
+    uint64_t                  *watched;        /* generations by slot */
+
     ngx_connection_t          *quit_connection;
     void                     (*quit)(ngx_mqtt_worker_t *w);
+    void                     (*on_resume)(ngx_mqtt_worker_t *w);
     ngx_msec_t                 drain_deadline;
     ngx_uint_t                 drain_tokens;   /* thousandths of a client */
     unsigned                   draining:1;
     unsigned                   drain_forced:1; /* worker_shutdown_timeout */
+    unsigned                   stopping:1;     /* the engines are stopped */
 };
 
 
@@ -224,6 +252,21 @@ ngx_array_t *ngx_mqtt_gateways(ngx_cycle_t *cycle);
 ngx_mqtt_gateway_t *ngx_mqtt_gateway_find(ngx_cycle_t *cycle,
     ngx_str_t *name);
 ngx_int_t ngx_mqtt_gateway_add(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+
+/*
+ * A directive that names a gateway: *gateway is set when the configuration is
+ * complete; check() returns what the gateway lacks, or NULL.
+ */
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_mqtt_gateway_t       **gateway;
+    const char              *(*check)(ngx_mqtt_gateway_t *gw);
+    u_char                    *file_name;
+    ngx_uint_t                 line;
+} ngx_mqtt_gateway_ref_t;
+
+ngx_int_t ngx_mqtt_gateway_refer(ngx_conf_t *cf, ngx_mqtt_gateway_ref_t *ref);
 
 
 /*

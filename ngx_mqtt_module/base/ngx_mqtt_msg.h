@@ -9,7 +9,7 @@
  * what Redis has retained, then only referred to.
  *
  * (1) One block: the header and behind it "size" bytes of data, into which
- *     topic, payload, props and origin point.
+ *     topic, payload, props, origin and real point.
  * (2) Read-only once it has been handed to ingest() or to the routes.
  * (3) Freed with the last reference, in the worker that made it.
  */
@@ -30,6 +30,8 @@ struct ngx_mqtt_msg_s {
                                            PUBLISH: encoded, without length,
                                            without alias and subscription id */
     ngx_str_t            origin;        /* client id of the sender */
+    ngx_str_t            real;          /* what the subscriber sees instead
+                                           of the topic, or empty */
 
     uint64_t             received;      /* ms since the epoch */
     uint32_t             expiry;        /* seconds after "received", 0: none */

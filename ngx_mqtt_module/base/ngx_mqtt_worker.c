@@ -62,15 +62,20 @@ ngx_mqtt_worker_create(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
     ngx_queue_init(&w->dirty);
     ngx_queue_init(&w->closing);
     ngx_queue_init(&w->paused);
+    ngx_queue_init(&w->wills);
     ngx_queue_init(&w->unsaved);
     ngx_queue_init(&w->saving);
+    ngx_queue_init(&w->behind);
     ngx_queue_init(&w->ops_completed);
 
     ngx_mqtt_worker_init_event(w, &w->flush_event, hooks->flush);
     ngx_mqtt_worker_init_event(w, &w->close_event, hooks->close);
+    ngx_mqtt_worker_init_event(w, &w->behind_event, hooks->behind);
     ngx_mqtt_worker_init_event(w, &w->op_event, ngx_mqtt_op_handler);
     ngx_mqtt_worker_init_event(w, &w->resume_event,
                                ngx_mqtt_worker_resume_handler);
+
+    w->behind_event.cancelable = 1;
 
     if (ngx_mqtt_zone_attach(w) != NGX_OK) {
         return NULL;
@@ -90,7 +95,7 @@ ngx_mqtt_worker_destroy(ngx_mqtt_worker_t *w)
 {
     ngx_event_t  *events[] = {
         &w->flush_event, &w->close_event, &w->op_event, &w->resume_event,
-        &w->drain_event, &w->save_event
+        &w->drain_event, &w->watch_event, &w->save_event, &w->behind_event
     };
 
     ngx_uint_t  i;
@@ -136,6 +141,10 @@ ngx_mqtt_worker_resume_handler(ngx_event_t *ev)
     w = ngx_mqtt_event_worker(ev);
 
     w->hooks->resume(w);
+
+    if (w->on_resume) {
+        w->on_resume(w);
+    }
 }
 
 

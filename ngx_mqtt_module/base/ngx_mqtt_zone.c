@@ -226,6 +226,10 @@ ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
     slot->pid = ngx_pid;
     slot->worker = ngx_worker;
     slot->exiting = 0;
+    slot->consumer = 0;
+    slot->behind = 0;
+
+    ngx_memzero(slot->status, sizeof(slot->status));
 
     if (found >= zone->nslots) {
         zone->nslots = found + 1;

@@ -34,15 +34,28 @@
 #define NGX_MQTT_COUNTERS(X)                                                  \
     X(connections, GAUGE, "open connections, also before CONNECT")            \
     X(clients, GAUGE, "clients whose CONNECT was accepted")                   \
+    X(websockets, GAUGE, "open connections of MQTT over WebSocket")           \
+    X(websockets_refused, COUNTER, "WebSocket handshakes refused")            \
     X(clients_paused, GAUGE, "clients not read: Kafka or Redis is full")      \
     X(connects, COUNTER, "CONNECT packets accepted")                          \
     X(connects_refused, COUNTER, "CONNECT packets refused")                   \
     X(connect_timeouts, COUNTER, "connections without CONNECT in time")       \
     X(auth_failures, COUNTER, "CONNECT packets refused by auth")              \
+    X(connects_banned, COUNTER, "CONNECT packets of whom is banned")          \
+    X(connects_limited, COUNTER, "CONNECT packets over connect_rate")         \
+    X(bans, COUNTER, "addresses and client ids banned")                       \
+    X(publish_rate_exceeded, COUNTER, "clients that published too much")      \
+    X(publishes_denied, COUNTER, "publishes and wills not allowed")           \
+    X(subscribes_denied, COUNTER, "subscriptions not allowed")                \
+    X(credentials_ended, COUNTER, "clients closed, their token has ended")    \
     X(disconnects, COUNTER, "connections ended by DISCONNECT")                \
     X(connections_lost, COUNTER, "connections ended without DISCONNECT")      \
     X(keepalive_timeouts, COUNTER, "connections ended by keep-alive")         \
     X(takeovers, COUNTER, "sessions taken over by a second CONNECT")          \
+    X(sessions_expired, COUNTER, "sessions whose expiry interval passed")     \
+    X(sessions_taken_over, COUNTER, "sessions of dead workers released")      \
+    X(wills_published, COUNTER, "will messages published")                    \
+    X(wills_waiting, GAUGE, "wills that wait for Kafka, Redis or a worker")   \
     X(protocol_errors, COUNTER, "connections closed for a bad packet")        \
     X(packets_in, COUNTER, "MQTT packets received")                           \
     X(packets_out, COUNTER, "MQTT packets sent")                              \
@@ -70,6 +83,17 @@
     X(kafka_acked, COUNTER, "records that Kafka acknowledged")                \
     X(kafka_failed, COUNTER, "records that Kafka refused for good")           \
     X(kafka_dead_letters, COUNTER, "records sent to the dead-letter topic")   \
+    X(kafka_partitions, GAUGE, "partitions assigned to the consumer")         \
+    X(kafka_consumed, COUNTER, "records taken from Kafka")                    \
+    X(kafka_inflight, GAUGE, "records of Kafka that are not delivered yet")   \
+    X(kafka_pauses, COUNTER, "times consuming was paused")                    \
+    X(kafka_own, COUNTER, "records skipped, the gateway produced them")       \
+    X(kafka_poison, COUNTER, "records that could not be understood")          \
+    X(p2p_sent, COUNTER, "P2P messages that a client has taken")              \
+    X(p2p_offline, COUNTER, "P2P messages whose client was not online")       \
+    X(status_events, COUNTER, "client status events handed to the producer")  \
+    X(status_waiting, GAUGE, "client status events waiting for Kafka")        \
+    X(status_dropped, COUNTER, "client status events dropped at their bound") \
     X(kafka_errors, COUNTER, "errors reported by the Kafka client")           \
     X(kafka_queue_messages, GAUGE, "records waiting for Kafka")               \
     X(kafka_queue_bytes, GAUGE, "bytes of records waiting for Kafka")         \
@@ -110,13 +134,21 @@ extern ngx_mqtt_counter_t  ngx_mqtt_counters[];
                                         * NGX_MQTT_ALLOC_CLASSES)
 
 
+/* cells of client status events, which wait for each other by cell */
+
+#define NGX_MQTT_STATUS_CELLS          64
+
+
 typedef struct {
     uint64_t             generation;    /* 0: the slot is free; stored last */
     ngx_pid_t            pid;
     ngx_uint_t           worker;        /* ngx_worker, for people */
     ngx_uint_t           exiting;
     ngx_uint_t           directory;     /* not 0: filters in the directory */
+    ngx_uint_t           consumer;      /* not 0: a member of its group */
+    ngx_uint_t           behind;        /* clients to be waited for */
     ngx_atomic_t         counters[NGX_MQTT_STATS];
+    uint64_t             status[NGX_MQTT_STATUS_CELLS];  /* oldest tickets */
 } ngx_mqtt_zone_slot_t;
 
 
@@ -125,6 +157,7 @@ typedef struct {
     uint64_t              node_id;      /* random, made with the zone (P29) */
     uint64_t              generations;  /* the last one given out */
     uint64_t              seed;         /* random, of hashes in the zone */
+    ngx_atomic_t          tickets;      /* of client status events */
     void                 *directory;    /* of route/; zeros at first */
     size_t                directory_size;
     uint64_t              log_index;    /* incarnation of the index of logs */

@@ -27,6 +27,8 @@
 
 #include "ngx_mqtt_bus_int.h"
 
+#include <linux/sockios.h>
+
 
 static void ngx_mqtt_bus_init_event(ngx_mqtt_bus_t *bus, ngx_event_t *ev,
     ngx_event_handler_pt handler);
@@ -179,7 +181,9 @@ ngx_mqtt_bus_on_frame(ngx_mqtt_bus_t *bus, ngx_uint_t type,
 void
 ngx_mqtt_bus_on_lost(ngx_mqtt_bus_t *bus, ngx_mqtt_bus_lost_pt handler)
 {
-    bus->on_lost[bus->non_lost++] = handler;
+    if (bus->nlost < NGX_MQTT_BUS_LOST) {
+        bus->on_lost[bus->nlost++] = handler;
+    }
 }
 
 
@@ -278,6 +282,63 @@ ngx_mqtt_bus_full(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id)
     peer->full = 1;
 
     return 1;
+}
+
+
+ngx_int_t
+ngx_mqtt_bus_sent(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id, ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_bus_peer_t  *peer;
+
+    peer = ngx_mqtt_bus_find(bus, id);
+
+    if (peer == NULL || peer->frames.first == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_queue_insert_tail(&peer->frames.last->ops, &op->posted);
+
+    return NGX_AGAIN;
+}
+
+
+size_t
+ngx_mqtt_bus_backlog(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *id)
+{
+    int                   n;
+    ngx_mqtt_bus_peer_t  *peer;
+
+    peer = ngx_mqtt_bus_find(bus, id);
+
+    if (peer == NULL) {
+        return 0;
+    }
+
+    if (peer->out == NULL || ioctl(peer->out->fd, SIOCOUTQ, &n) == -1) {
+        n = 0;
+    }
+
+    return peer->frames.size + n;
+}
+
+
+ngx_uint_t
+ngx_mqtt_bus_pending(ngx_mqtt_bus_t *bus)
+{
+    ngx_uint_t            i;
+    ngx_mqtt_bus_peer_t  *peer;
+
+    for (i = 0; i < NGX_MQTT_ZONE_SLOTS; i++) {
+
+        for (peer = bus->peers[i]; peer; peer = peer->next) {
+
+            if (peer->frames.size) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -505,7 +566,7 @@ ngx_mqtt_bus_lost_handler(ngx_event_t *ev)
         id = peer->id;
         ngx_mqtt_bus_free(peer);
 
-        for (i = 0; i < bus->non_lost; i++) {
+        for (i = 0; i < bus->nlost; i++) {
             bus->on_lost[i](bus->worker, &id);
         }
     }

@@ -12,8 +12,8 @@
  *     a generation that is gone are never delivered to its successor.
  * (2) Frames to one peer arrive in order.  All frames of one loop turn leave
  *     in one write.
- * (3) End of file means that the worker died or ended: on_lost runs once per
- *     peer that was ever connected either way or sent to, from the event
+ * (3) End of file means that the worker died or ended: each on_lost runs once
+ *     per peer that was ever connected either way or sent to, from the event
  *     loop, after the last frame that came from it.
  */
 
@@ -33,9 +33,13 @@
 #define NGX_MQTT_FRAME_PUBLISH         3    /* route/: a message */
 #define NGX_MQTT_FRAME_SHARE           4    /* route/: one for a member */
 #define NGX_MQTT_FRAME_SHARE_DONE      5    /* route/: its end */
-#define NGX_MQTT_FRAME_GROUP           6    /* route/: from another node, for
+#define NGX_MQTT_FRAME_SHARE_REST      6    /* route/: for unknown groups */
+#define NGX_MQTT_FRAME_GROUP           7    /* route/: from another node, for
                                                a member */
-#define NGX_MQTT_FRAME_NODES           7    /* route/: an index has changed */
+#define NGX_MQTT_FRAME_NODES           8    /* route/: an index has changed */
+#define NGX_MQTT_FRAME_P2P             10   /* gateway/: for one client */
+#define NGX_MQTT_FRAME_P2P_DONE        11   /* gateway/: it has it, or not */
+#define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
 
 #define NGX_MQTT_FRAME_TYPES           16
 
@@ -125,6 +129,21 @@ ngx_int_t ngx_mqtt_peer_parse(ngx_mqtt_worker_t *w, ngx_str_t *name,
 
 
 /*
+ * NGX_AGAIN: the op is taken and completes when all frames that are queued for
+ * the peer by now are in the hands of the kernel, from where they arrive even
+ * if this process is killed, or when the peer is gone.  NGX_OK: they are.
+ */
+ngx_int_t ngx_mqtt_bus_sent(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer,
+    ngx_mqtt_op_t *op);
+
+/* bytes for the peer that it has not read yet, those in the kernel included */
+size_t ngx_mqtt_bus_backlog(ngx_mqtt_bus_t *bus, ngx_mqtt_peer_t *peer);
+
+/* 1 while a frame waits to be sent */
+ngx_uint_t ngx_mqtt_bus_pending(ngx_mqtt_bus_t *bus);
+
+
+/*
  * Frame bodies (ngx_mqtt_frame.c): fields written one after another, integers
  * in network order, strings with a 32-bit length.  Readers return the new
  * cursor or NULL when the body is too short.
@@ -140,13 +159,16 @@ u_char *ngx_mqtt_frame_read_str(u_char *p, u_char *end, ngx_str_t *value);
 
 /*
  * A message as bytes (ngx_mqtt_frame_msg.c): the head alone, for a frame whose
- * other parts are topic, payload, props and origin, or the whole.  Reading
- * makes a new message; NULL: malformed, or out of memory.
+ * other parts are topic, payload, props, origin and real, or the whole.
+ * Reading makes a new message; NULL: malformed, or out of memory.
  */
 
 #define NGX_MQTT_FRAME_MSG_HEAD        (4 + 8 + 4 + 4 * 4)
 
+#define NGX_MQTT_FRAME_MSG_PARTS       5
+
 u_char *ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m);
+void ngx_mqtt_frame_msg_parts(ngx_str_t *parts, ngx_mqtt_msg_t *m);
 size_t ngx_mqtt_frame_msg_len(ngx_mqtt_msg_t *m);
 u_char *ngx_mqtt_frame_write_msg(u_char *p, ngx_mqtt_msg_t *m);
 ngx_mqtt_msg_t *ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w,

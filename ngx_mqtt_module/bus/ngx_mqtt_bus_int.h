@@ -26,6 +26,8 @@
 #define NGX_MQTT_BUS_BUFFER            65536
 #define NGX_MQTT_BUS_BLOCK             16384
 
+#define NGX_MQTT_BUS_LOST              4    /* rooms that want to know */
+
 
 /*
  * Frames on their way out.  A block is allocated with its data behind it and
@@ -38,6 +40,8 @@ typedef struct {
     ngx_buf_t                 buf;
     size_t                    size;         /* of the allocation */
     ngx_uint_t                frames;
+    ngx_queue_t               ops;          /* wait until it is sent, linked
+                                               by op->posted */
 } ngx_mqtt_frame_block_t;
 
 
@@ -117,7 +121,7 @@ struct ngx_mqtt_bus_s {
     ngx_event_t                accept_event;
 
     ngx_mqtt_bus_lost_pt       on_lost[NGX_MQTT_BUS_LOST];
-    ngx_uint_t                 non_lost;
+    ngx_uint_t                 nlost;
     void                     (*on_drained)(ngx_mqtt_worker_t *w);
     ngx_mqtt_bus_remote_pt     on_remote;
     ngx_mqtt_bus_frame_pt      on_frame[NGX_MQTT_FRAME_TYPES];

@@ -69,7 +69,12 @@ ngx_mqtt_frame_push(ngx_mqtt_worker_t *w, ngx_mqtt_frame_queue_t *fq,
     *p++ = (u_char) type;
 
     for (i = 0; i < nparts; i++) {
-        p = ngx_cpymem(p, parts[i].data, parts[i].len);
+
+        /* an empty one may be NULL */
+
+        if (parts[i].len) {
+            p = ngx_cpymem(p, parts[i].data, parts[i].len);
+        }
     }
 
     return NGX_OK;
@@ -97,6 +102,8 @@ ngx_mqtt_frame_room(ngx_mqtt_worker_t *w, ngx_mqtt_frame_queue_t *fq,
         }
 
         ngx_memzero(fb, sizeof(ngx_mqtt_frame_block_t));
+
+        ngx_queue_init(&fb->ops);
 
         fb->size = size;
         fb->chain.buf = &fb->buf;
@@ -130,10 +137,19 @@ ngx_mqtt_frame_room(ngx_mqtt_worker_t *w, ngx_mqtt_frame_queue_t *fq,
 static void
 ngx_mqtt_frame_free_block(ngx_mqtt_worker_t *w, ngx_mqtt_frame_queue_t *fq)
 {
+    ngx_queue_t             *q;
     ngx_mqtt_frame_block_t  *fb;
 
     fb = (ngx_mqtt_frame_block_t *) fq->first;
     fq->first = fb->chain.next;
+
+    while (!ngx_queue_empty(&fb->ops)) {
+        q = ngx_queue_head(&fb->ops);
+        ngx_queue_remove(q);
+
+        ngx_mqtt_op_post(ngx_queue_data(q, ngx_mqtt_op_t, posted), NGX_OK,
+                         NGX_MQTT_SUCCESS);
+    }
 
     ngx_mqtt_free(w, fb, fb->size);
 }

@@ -10,6 +10,10 @@
  *
  *     flags u32, received u64, expiry u32, lengths 4 * u32 of
  *     topic, payload, properties, origin
+ *     then these, and what is seen instead of the topic
+ *
+ * The upper half of the flags is the length of the latter, which is a topic
+ * name and mostly empty.
  *
  * Called from: route/.  Pure but for the message's allocation.
  */
@@ -22,6 +26,8 @@
 #define NGX_MQTT_FRAME_RETAIN    0x04
 #define NGX_MQTT_FRAME_CLEAN     0x08
 #define NGX_MQTT_FRAME_EXPIRY    0x10
+
+#define NGX_MQTT_FRAME_REAL      16     /* bits to shift */
 
 
 static u_char *ngx_mqtt_frame_take(u_char *p, size_t len, ngx_str_t *value);
@@ -46,6 +52,8 @@ ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m)
         flags |= NGX_MQTT_FRAME_EXPIRY;
     }
 
+    flags |= (uint32_t) m->real.len << NGX_MQTT_FRAME_REAL;
+
     p = ngx_mqtt_frame_write_u32(p, flags);
     p = ngx_mqtt_frame_write_u64(p, m->received);
     p = ngx_mqtt_frame_write_u32(p, m->expiry);
@@ -57,11 +65,24 @@ ngx_mqtt_frame_write_msg_head(u_char *p, ngx_mqtt_msg_t *m)
 }
 
 
+/* what follows the head, NGX_MQTT_FRAME_MSG_PARTS of them */
+
+void
+ngx_mqtt_frame_msg_parts(ngx_str_t *parts, ngx_mqtt_msg_t *m)
+{
+    parts[0] = m->topic;
+    parts[1] = m->payload;
+    parts[2] = m->props;
+    parts[3] = m->origin;
+    parts[4] = m->real;
+}
+
+
 size_t
 ngx_mqtt_frame_msg_len(ngx_mqtt_msg_t *m)
 {
     return NGX_MQTT_FRAME_MSG_HEAD + m->topic.len + m->payload.len
-           + m->props.len + m->origin.len;
+           + m->props.len + m->origin.len + m->real.len;
 }
 
 
@@ -80,7 +101,15 @@ ngx_mqtt_frame_write_msg(u_char *p, ngx_mqtt_msg_t *m)
         p = ngx_cpymem(p, m->props.data, m->props.len);
     }
 
-    return ngx_cpymem(p, m->origin.data, m->origin.len);
+    if (m->origin.len) {
+        p = ngx_cpymem(p, m->origin.data, m->origin.len);
+    }
+
+    if (m->real.len) {
+        p = ngx_cpymem(p, m->real.data, m->real.len);
+    }
+
+    return p;
 }
 
 
@@ -89,7 +118,7 @@ ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w, ngx_str_t *bytes)
 {
     size_t           size;
     u_char          *p, *end;
-    uint32_t         flags, expiry, len[4];
+    uint32_t         flags, expiry, len[5];
     uint64_t         received;
     ngx_uint_t       i;
     ngx_mqtt_msg_t  *m;
@@ -109,7 +138,9 @@ ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w, ngx_str_t *bytes)
         p = ngx_mqtt_frame_read_u32(p, end, &len[i]);
     }
 
-    size = (size_t) len[0] + len[1] + len[2] + len[3];
+    len[4] = flags >> NGX_MQTT_FRAME_REAL;
+
+    size = (size_t) len[0] + len[1] + len[2] + len[3] + len[4];
 
     if (size != (size_t) (end - p)) {
         return NULL;
@@ -127,7 +158,8 @@ ngx_mqtt_frame_read_msg(ngx_mqtt_worker_t *w, ngx_str_t *bytes)
     p = ngx_mqtt_frame_take(p, len[0], &m->topic);
     p = ngx_mqtt_frame_take(p, len[1], &m->payload);
     p = ngx_mqtt_frame_take(p, len[2], &m->props);
-    (void) ngx_mqtt_frame_take(p, len[3], &m->origin);
+    p = ngx_mqtt_frame_take(p, len[3], &m->origin);
+    (void) ngx_mqtt_frame_take(p, len[4], &m->real);
 
     m->received = received;
     m->expiry = expiry;

@@ -14,11 +14,12 @@
  * peer, so that a reset does not eat the packet (P38); ngx_mqtt_client_free()
  * hands the connection back to nginx.
  *
- * Called from: stream/ (create, events), everywhere (close).
+ * Called from: stream/ and http/ (create, events), everywhere (close).
  */
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 
 
 #define NGX_MQTT_CLIENT_LINGER  2000    /* ms */
@@ -50,13 +51,16 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_drain,
     ngx_mqtt_client_resume_all,
     ngx_mqtt_client_stop_all,
+    ngx_mqtt_client_fence,
     ngx_mqtt_client_deliver,
     ngx_mqtt_client_subscriber,
     ngx_mqtt_client_session_recheck,
     ngx_mqtt_client_share_room,
     ngx_mqtt_client_deliver_shared,
+    ngx_mqtt_client_p2p,
     ngx_mqtt_client_flush_handler,
-    ngx_mqtt_client_close_handler
+    ngx_mqtt_client_close_handler,
+    ngx_mqtt_client_behind_handler
 };
 
 
@@ -94,6 +98,7 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
     ngx_buf_t *preread)
 {
     size_t             len;
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = mc->connection;
@@ -123,6 +128,16 @@ ngx_mqtt_client_start(ngx_mqtt_client_t *mc, ngx_event_handler_pt handler,
         }
 
         preread->pos = preread->last;
+
+        if (mc->ws) {
+            rc = ngx_mqtt_client_ws_unwrap(mc, ngx_mqtt_msg_data(mc->in.block),
+                                           len);
+            if (rc == NGX_ERROR) {
+                return;
+            }
+
+            mc->in.last = rc;
+        }
     }
 
     /* the first edge may be consumed already, P32 */
@@ -275,6 +290,8 @@ ngx_mqtt_client_connected(ngx_mqtt_client_t *mc)
     ngx_mqtt_count(w, NGX_MQTT_STAT_clients);
     ngx_mqtt_count(w, NGX_MQTT_STAT_connects);
 
+    ngx_mqtt_client_announce(mc);
+
     ngx_reusable_connection(c, 0);
     c->idle = 1;
 
@@ -337,6 +354,8 @@ ngx_mqtt_client_resume_all(ngx_mqtt_worker_t *w)
 
         ngx_mqtt_client_resume(mc);
     }
+
+    ngx_mqtt_will_resume(w);
 }
 
 
@@ -390,12 +409,25 @@ ngx_mqtt_client_close(ngx_mqtt_client_t *mc, ngx_uint_t reason)
 }
 
 
+/*
+ * Without a text the name of the reason is one: some clients, Paho's for
+ * Python, pass over a DISCONNECT that is only a reason code.
+ */
+
 static ngx_int_t
 ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     ngx_str_t *text)
 {
+    ngx_str_t  name;
+
     if (mc->closing) {
         return NGX_ERROR;
+    }
+
+    if (text == NULL) {
+        name.data = (u_char *) ngx_mqtt_reason_name(reason);
+        name.len = ngx_strlen(name.data);
+        text = &name;
     }
 
     mc->closing = 1;
@@ -406,9 +438,13 @@ ngx_mqtt_client_close_because(ngx_mqtt_client_t *mc, ngx_uint_t reason,
     if (mc->state == NGX_MQTT_CLIENT_CONNECTED
         && mc->version == NGX_MQTT_V5
         && reason >= NGX_MQTT_UNSPECIFIED_ERROR
-        && !mc->disconnected)
+        && !mc->disconnected && !mc->gone)
     {
         ngx_mqtt_client_send_reason(mc, NGX_MQTT_DISCONNECT, 0, reason, text);
+    }
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_close(mc, reason);
     }
 
     ngx_queue_insert_tail(&mc->worker->closing, &mc->closing_queue);
@@ -463,13 +499,21 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
     ngx_mqtt_route_unsubscribe_all(w, &mc->subscriber);
     ngx_mqtt_client_share_leave(mc);
 
+    if (mc->extra) {
+        ngx_mqtt_client_behind_end(mc);
+    }
+
     ngx_mqtt_op_orphan(&mc->ops);
     ngx_mqtt_acks_orphan(&mc->acks);
+    ngx_mqtt_client_auth_free(mc);
+
+    if (mc->announced) {
+        ngx_mqtt_client_announce_end(mc);
+    }
 
     if (mc->claimed) {
         mc->claimed = 0;
-        ngx_mqtt_session_release(w, &mc->node.key, mc->epoch,
-                                 mc->session_expiry);
+        ngx_mqtt_client_release(mc);
     }
 
     if (mc->paused) {
@@ -645,6 +689,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
         ngx_mqtt_msg_unref(mc->in.block);
     }
 
+    if (mc->ws) {
+        ngx_mqtt_client_ws_free(mc);
+        mc->ws = NULL;
+    }
+
     ngx_queue_remove(&mc->queue);
     ngx_mqtt_count_sub(w, NGX_MQTT_STAT_connections, 1);
 
@@ -653,6 +702,11 @@ ngx_mqtt_client_free(ngx_mqtt_client_t *mc)
     mc->finalize(mc);
 
     ngx_mqtt_client_free_extra(mc);
+    ngx_mqtt_client_session_free(mc);
+
+    if (mc->will) {
+        ngx_mqtt_msg_unref(mc->will);
+    }
 
     ngx_mqtt_free(w, mc->node.key.data, mc->node.key.len + mc->username.len);
     ngx_mqtt_free(w, mc, sizeof(ngx_mqtt_client_t));
@@ -696,7 +750,6 @@ ngx_mqtt_client_free_extra(ngx_mqtt_client_t *mc)
 
     ngx_mqtt_client_retained_discard(mc);
     ngx_mqtt_client_discard_window(mc);
-    ngx_mqtt_client_session_free(mc);
     ngx_mqtt_id_set_free(w, &extra->received);
     ngx_mqtt_free(w, extra, sizeof(ngx_mqtt_client_extra_t));
 }
@@ -782,8 +835,7 @@ ngx_mqtt_client_drain(ngx_mqtt_worker_t *w, ngx_queue_t *q, ngx_uint_t force)
 
 
 /*
- * The worker exits: what is left is closed here and now.  The sessions stay
- * claimed by a worker that is gone, so anybody may claim them.
+ * The worker exits: what is left is closed here and now.
  */
 
 static void
@@ -798,7 +850,7 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->claimed = 0;
+            mc->announced = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

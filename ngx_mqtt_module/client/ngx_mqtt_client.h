@@ -28,6 +28,7 @@
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_route.h"
+#include "ngx_mqtt_ws.h"
 
 
 /* directives of a listener */
@@ -47,11 +48,16 @@ typedef struct {
     size_t                max_queued_size;      /* bytes of them */
     size_t                output_buffer;        /* bytes not sent */
     ngx_flag_t            retain;
+    ngx_int_t             publish_rate;         /* per second, 0: any */
+    size_t                publish_bytes_rate;
     ngx_int_t             max_client_id;        /* bytes */
     ngx_int_t             max_topic_length;     /* bytes */
     ngx_int_t             max_topic_levels;     /* 0: any number */
     time_t                max_keepalive;        /* 0: as the client asks */
     time_t                max_session_expiry;
+    ngx_flag_t            websocket;            /* of stream only, as is */
+    ngx_str_t             websocket_path;       /* the path */
+    ngx_array_t          *websocket_origins;    /* ngx_str_t; NULL: any */
 } ngx_mqtt_client_conf_t;
 
 
@@ -109,7 +115,12 @@ typedef struct {
     ngx_uint_t            nheld;       /* of them, until they are saved */
     ngx_uint_t            nwaiting;
     size_t                waiting_size;
+    ngx_queue_t           behind_queue; /* in w->behind */
+    ngx_msec_t            behind_time;  /* since when */
+    ngx_msec_t            behind_acked; /* last acknowledgement since then */
     uint16_t              last_id;
+    unsigned              behind:1;     /* waited for */
+    unsigned              given_up:1;   /* no longer, until it catches up */
 } ngx_mqtt_window_t;
 
 
@@ -139,6 +150,21 @@ typedef struct {
 typedef struct ngx_mqtt_retained_s  ngx_mqtt_retained_t;
 
 
+/* permissions, ngx_mqtt_client_auth.c */
+
+typedef struct ngx_mqtt_client_auth_s  ngx_mqtt_client_auth_t;
+
+
+/* what a client has published lately, ngx_mqtt_client_limit.c */
+
+typedef struct {
+    uint64_t              messages;
+    uint64_t              bytes;
+    ngx_msec_t            last;
+    ngx_uint_t            again;       /* the packet was counted already */
+} ngx_mqtt_client_rate_t;
+
+
 /* what outlives the connection, ngx_mqtt_client_session.h */
 
 typedef struct ngx_mqtt_client_session_s  ngx_mqtt_client_session_t;
@@ -153,11 +179,22 @@ typedef struct {
     ngx_mqtt_id_set_t     received;    /* QoS 2, 4.3.3 */
     ngx_mqtt_window_t     window;      /* outbound */
     ngx_mqtt_retained_t  *retained;    /* NULL: no look-up under way */
-    ngx_mqtt_client_session_t  *session;   /* NULL: it is clean */
+    ngx_mqtt_client_rate_t  rate;      /* of mqtt_publish_rate */
 } ngx_mqtt_client_extra_t;
 
-#define ngx_mqtt_client_session(mc)                                           \
-    ((mc)->extra ? (mc)->extra->session : NULL)
+
+/* a client of WebSocket, ngx_mqtt_client_ws.c */
+
+typedef struct {
+    ngx_mqtt_ws_reader_t  reader;
+    ngx_mqtt_out_t       *frame;       /* has room for a head in front; NULL:
+                                          a new frame is to be started */
+    uint16_t              code;        /* for our Close frame */
+    unsigned              open:1;      /* the handshake is done */
+    unsigned              received:1;  /* a Close frame, or an error */
+    unsigned              failed:1;    /* it was an error */
+    unsigned              closed:1;    /* our Close frame is queued */
+} ngx_mqtt_client_ws_t;
 
 
 struct ngx_mqtt_client_s {
@@ -182,6 +219,10 @@ struct ngx_mqtt_client_s {
 
     ngx_mqtt_in_t             in;
     ngx_mqtt_client_extra_t  *extra;
+    ngx_mqtt_client_auth_t   *auth;          /* NULL: nothing of its own */
+    ngx_mqtt_client_session_t  *session;     /* NULL: it is clean */
+    ngx_mqtt_msg_t           *will;          /* NULL: none */
+    ngx_mqtt_client_ws_t     *ws;            /* NULL: no WebSocket */
 
     ngx_str_t                 username;      /* behind the client id */
     uint64_t                  epoch;
@@ -190,6 +231,7 @@ struct ngx_mqtt_client_s {
     uint64_t                  bytes_in;
 
     uint32_t                  session_expiry;
+    uint32_t                  will_delay;    /* seconds */
     uint32_t                  max_packet_out;
     uint32_t                  messages_in;
     uint32_t                  messages_out;
@@ -210,6 +252,7 @@ struct ngx_mqtt_client_s {
     unsigned                  hashed:1;      /* in w->clients */
     unsigned                  claiming:1;    /* in w->claiming */
     unsigned                  claimed:1;     /* mc->epoch is ours */
+    unsigned                  lasting:1;     /* more than the claim in Redis */
     unsigned                  present:1;     /* the session was */
     unsigned                  dirty:1;
     unsigned                  closing:1;
@@ -220,7 +263,9 @@ struct ngx_mqtt_client_s {
     unsigned                  gone:1;        /* nobody reads what we send */
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
+    unsigned                  announced:1;   /* its "connect" was told */
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
+    unsigned                  any_user:1;    /* the user name is not proven */
     unsigned                  subscribing:1;     /* Redis has to know first */
 };
 
@@ -304,6 +349,9 @@ void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
 
+/* the same for bytes that are not MQTT: never part of a WebSocket frame */
+u_char *ngx_mqtt_client_raw(ngx_mqtt_client_t *mc, size_t len);
+
 /* the payload of m behind it, not copied */
 ngx_int_t ngx_mqtt_client_append(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m);
 
@@ -314,6 +362,72 @@ void ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc);
 /* PUBACK ... PUBCOMP, DISCONNECT: one packet with a reason code */
 void ngx_mqtt_client_send_ack(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
+
+
+/* ngx_mqtt_client_ws.c; but for the first three only where mc->ws is there */
+
+#define NGX_MQTT_CLIENT_WS_ACCEPT_LEN  ngx_base64_encoded_length(20)
+
+/* the value of Sec-WebSocket-Accept */
+void ngx_mqtt_client_ws_accept_key(u_char *dst, ngx_str_t *key);
+
+ngx_uint_t ngx_mqtt_client_ws_origin_allowed(ngx_mqtt_client_conf_t *conf,
+    ngx_mqtt_ws_request_t *req);
+
+/* the handshake is done, frames follow; NGX_ERROR: out of memory */
+ngx_int_t ngx_mqtt_client_ws_open(ngx_mqtt_client_t *mc);
+
+/*
+ * The first bytes are those of HTTP; more of them are in mc->in.  NGX_OK, or
+ * NGX_ERROR: closing.
+ */
+ngx_int_t ngx_mqtt_client_ws_detected(ngx_mqtt_client_t *mc, u_char *p,
+    u_char *end);
+ngx_int_t ngx_mqtt_client_ws_request(ngx_mqtt_client_t *mc);
+
+/* turns what was received into MQTT: its length, or NGX_ERROR: closing */
+ngx_int_t ngx_mqtt_client_ws_unwrap(ngx_mqtt_client_t *mc, u_char *p,
+    size_t len);
+
+/* mc->ws->received: everything in front of it is handled */
+void ngx_mqtt_client_ws_end(ngx_mqtt_client_t *mc);
+
+/* what is queued is a frame from now on */
+void ngx_mqtt_client_ws_seal(ngx_mqtt_client_t *mc);
+
+/* our Close frame, if there was none yet; the reason is one of MQTT */
+void ngx_mqtt_client_ws_close(ngx_mqtt_client_t *mc, ngx_uint_t reason);
+
+void ngx_mqtt_client_ws_free(ngx_mqtt_client_t *mc);
+
+#define ngx_mqtt_client_ws_is_handshake(mc)                                   \
+    ((mc)->ws && !(mc)->ws->open)
+
+
+/* ngx_mqtt_client_info.c */
+
+/* $mqtt_*: strings first */
+
+typedef enum {
+    NGX_MQTT_VAR_CLIENT_ID = 0,
+    NGX_MQTT_VAR_USERNAME,
+    NGX_MQTT_VAR_PROTOCOL,
+    NGX_MQTT_VAR_SESSION,
+    NGX_MQTT_VAR_KEEPALIVE,
+    NGX_MQTT_VAR_MESSAGES_IN,
+    NGX_MQTT_VAR_MESSAGES_OUT,
+    NGX_MQTT_VAR_BYTES_IN,
+    NGX_MQTT_VAR_BYTES_OUT,
+    NGX_MQTT_VAR_REASON
+} ngx_mqtt_variable_e;
+
+/* mc is NULL where there is no client (yet) */
+ngx_int_t ngx_mqtt_client_variable(ngx_mqtt_client_t *mc,
+    ngx_variable_value_t *v, ngx_uint_t which);
+
+/* appends gateway and client id; returns the end of it */
+u_char *ngx_mqtt_client_log_error(ngx_mqtt_client_t *mc, u_char *buf,
+    size_t len);
 
 
 /* the handlers of packets: NGX_OK, NGX_BUSY (paused, the packet comes
@@ -368,6 +482,10 @@ void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
     ((ngx_mqtt_client_t *) ((u_char *) (s)                                    \
                             - offsetof(ngx_mqtt_client_t, subscriber)))
 
+/* hooks->p2p: NGX_OK when the message was sent or waits in the window */
+ngx_int_t ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_msg_t *m);
+
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     uint16_t packet_id, ngx_uint_t code);
@@ -419,10 +537,42 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
 
+/* only of a persistent session, before it is saved for the last time */
+void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
+
 /* the client is no member anymore: of any group, of this one */
 void ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_unsubscribed(ngx_mqtt_client_t *mc,
     ngx_str_t *filter, ngx_str_t *share);
+
+
+/* ngx_mqtt_client_will.c */
+
+/* NGX_ERROR: the client was refused; store() follows the client id */
+ngx_int_t ngx_mqtt_client_will_check(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+ngx_int_t ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc,
+    ngx_mqtt_connect_t *pkt);
+
+/* the session, with what becomes of the will */
+void ngx_mqtt_client_release(ngx_mqtt_client_t *mc);
+
+void ngx_mqtt_client_fence(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_client_status.c: tells the back end */
+
+void ngx_mqtt_client_announce(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_announce_end(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_behind.c: the window has more, or fewer, that wait */
+
+void ngx_mqtt_client_behind(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_behind_end(ngx_mqtt_client_t *mc);
+
+/* hooks->behind */
+void ngx_mqtt_client_behind_handler(ngx_event_t *ev);
 
 
 /* ngx_mqtt_client_retain.c */

@@ -79,6 +79,33 @@ ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber, ngx_mqtt_msg_t *m,
 }
 
 
+ngx_int_t
+ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_msg_t *m)
+{
+    ngx_mqtt_copy_t        copy;
+    ngx_mqtt_client_t     *mc;
+    ngx_mqtt_hash_node_t  *node;
+
+    node = ngx_mqtt_hash_find(&w->clients, client_id);
+
+    if (node == NULL) {
+        return NGX_DECLINED;
+    }
+
+    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
+
+    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
+    copy.qos = m->qos;
+
+    ngx_mqtt_client_deliver(&mc->subscriber, m, &copy);
+
+    /* a client that is too slow is closed by that */
+
+    return mc->closing ? NGX_DECLINED : NGX_OK;
+}
+
+
 void
 ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_copy_t *copy)
@@ -157,6 +184,8 @@ ngx_mqtt_window_push(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     ngx_queue_insert_tail(&window->waiting, &ob->queue);
     window->nwaiting++;
     window->waiting_size += ob->msg->payload.len;
+
+    ngx_mqtt_client_behind(mc);
 }
 
 
@@ -212,7 +241,7 @@ ngx_mqtt_client_has_room(ngx_mqtt_client_t *mc, ngx_uint_t qos)
         return 0;
     }
 
-    return qos == 0
+    return qos == 0 || mc->extra == NULL
            || (mc->extra->window.nwaiting == 0 && ngx_mqtt_window_room(mc));
 }
 
@@ -224,7 +253,7 @@ ngx_mqtt_window_room(ngx_mqtt_client_t *mc)
 
     max = ngx_min((ngx_uint_t) mc->conf->send_window,
                   (ngx_uint_t) mc->receive_maximum);
-    used = mc->extra->window.nsent;
+    used = mc->extra ? mc->extra->window.nsent : 0;
 
     return (used < max) ? max - used : 0;
 }
@@ -250,7 +279,12 @@ ngx_mqtt_window_send(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     ngx_queue_insert_tail(&window->sent, &ob->queue);
     window->nsent++;
 
-    if (mc->extra->session && (window->nheld || (ob->qos == 2 && !ob->dup))) {
+    if (mc->session && (window->nheld || (ob->qos == 2 && !ob->dup))) {
+
+        if (ob->qos == 2) {
+            ngx_mqtt_client_share_done(ob);
+        }
+
         ob->save = ngx_mqtt_client_save(mc);
         window->nheld++;
 
@@ -301,7 +335,7 @@ ngx_mqtt_window_next_id(ngx_mqtt_client_t *mc)
         }
 
     } while (ngx_mqtt_window_find(window, window->last_id)
-             || (mc->extra->session
+             || (mc->session
                  && ngx_mqtt_client_session_has_id(mc, window->last_id)));
 
     return window->last_id;
@@ -329,6 +363,10 @@ ngx_mqtt_window_fill(ngx_mqtt_client_t *mc)
             return;
         }
     }
+
+    if (window->behind || window->given_up) {
+        ngx_mqtt_client_behind(mc);
+    }
 }
 
 
@@ -352,7 +390,7 @@ ngx_mqtt_window_release(ngx_mqtt_client_t *mc)
             continue;
         }
 
-        if (ob->save > mc->extra->session->saved) {
+        if (ob->save > mc->session->saved) {
             break;
         }
 
@@ -363,8 +401,6 @@ ngx_mqtt_window_release(ngx_mqtt_client_t *mc)
             return;
         }
     }
-
-    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -411,8 +447,6 @@ ngx_mqtt_window_resend(ngx_mqtt_client_t *mc)
             (void) ngx_mqtt_window_transmit(mc, ob);
         }
     }
-
-    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -421,13 +455,15 @@ ngx_mqtt_window_resend(ngx_mqtt_client_t *mc)
 void
 ngx_mqtt_client_made_room(ngx_mqtt_client_t *mc)
 {
-    if (mc->extra == NULL || mc->closing) {
+    if (mc->extra) {
+        ngx_mqtt_window_fill(mc);
+    }
+
+    if (mc->closing) {
         return;
     }
 
-    ngx_mqtt_window_fill(mc);
-
-    if (mc->extra->session) {
+    if (mc->session) {
         ngx_mqtt_client_session_pull(mc);
     }
 
@@ -563,6 +599,8 @@ ngx_mqtt_client_discard_window(ngx_mqtt_client_t *mc)
     ngx_mqtt_window_t   *window;
 
     window = &mc->extra->window;
+
+    ngx_mqtt_client_behind_end(mc);
 
     queues[0] = &window->sent;
     queues[1] = &window->waiting;

@@ -55,7 +55,7 @@ ngx_mqtt_client_send_publish(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
         return NGX_DECLINED;
     }
 
-    en.topic = m->topic;
+    en.topic = m->real.len ? m->real : m->topic;
     en.ids = ids;
     en.nids = nids;
     en.props = 0;

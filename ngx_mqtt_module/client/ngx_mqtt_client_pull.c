@@ -66,7 +66,7 @@ ngx_mqtt_client_session_take(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t                  i;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->replaying) {
         return ngx_mqtt_pull_is_new(mc, copy);
@@ -96,7 +96,7 @@ ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
     ngx_mqtt_log_ref_t         *ref;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     n = 0;
 
     room = ss->ready && ngx_mqtt_client_has_room(mc, 1);
@@ -131,7 +131,7 @@ ngx_mqtt_pull_is_new(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
     ngx_mqtt_session_seen_t    *seen;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (copy->uid == NULL) {
         return NGX_OK;
@@ -222,7 +222,7 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (!ss->ready || ss->pulling || ss->replaying
         || !ngx_mqtt_client_has_room(mc, 1))
@@ -275,11 +275,11 @@ ngx_mqtt_client_session_recheck(ngx_mqtt_subscriber_t *subscriber)
 
     mc = ngx_mqtt_subscriber_client(subscriber);
 
-    if (mc->closing || mc->extra == NULL || mc->extra->session == NULL) {
+    if (mc->closing || mc->session == NULL) {
         return;
     }
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
@@ -311,7 +311,7 @@ ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     }
 
     reader->op = op;
-    mc->extra->session->pulling++;
+    mc->session->pulling++;
 
     ngx_mqtt_log_read(mc->worker, &reader->sub->filter->node.key,
                       reader->read, max, size, op);
@@ -330,7 +330,7 @@ ngx_mqtt_pull_replied(ngx_mqtt_op_t *op)
     mc = reader->client;
 
     reader->op = NULL;
-    mc->extra->session->pulling--;
+    mc->session->pulling--;
 
     if (op->rc == NGX_OK) {
         ngx_mqtt_pull_page(reader, op->result);
@@ -342,7 +342,7 @@ ngx_mqtt_pull_replied(ngx_mqtt_op_t *op)
         reader->end = reader->read;
     }
 
-    if (mc->extra->session->pulling == 0 && !mc->closing) {
+    if (mc->session->pulling == 0 && !mc->closing) {
         ngx_mqtt_pull_replay(mc);
     }
 }
@@ -428,7 +428,7 @@ ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader, ngx_mqtt_log_page_t *page,
                       pulled->number, &reader->sub->filter->node.key);
     }
 
-    ngx_queue_insert_tail(&mc->extra->session->page, &pulled->queue);
+    ngx_queue_insert_tail(&mc->session->page, &pulled->queue);
 
     return NGX_OK;
 }
@@ -440,7 +440,7 @@ ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc)
     ngx_mqtt_pulled_t          *pulled;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     ss->replaying = 1;
 
     while (!ngx_queue_empty(&ss->page) && !mc->closing) {
@@ -512,7 +512,7 @@ ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc, ngx_mqtt_pulled_t *pulled)
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     mark = ngx_mqtt_session_mark_find(&ss->done, pulled->reader->number,
                                       pulled->number);
@@ -547,7 +547,7 @@ ngx_mqtt_client_session_resumed(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->resumed.n == 0) {
         return;
@@ -591,7 +591,7 @@ ngx_mqtt_client_session_has_id(ngx_mqtt_client_t *mc, uint16_t packet_id)
     ngx_uint_t                  i;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     for (i = 0; i < ss->resumed.n; i++) {
 
@@ -614,7 +614,7 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t        *ob;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     /* a page under way; SUBSCRIBE waits for those that attach */
 
@@ -637,6 +637,10 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
             ngx_queue_remove(q);
             ngx_mqtt_pulled_free(mc, pulled);
         }
+    }
+
+    if (mc->extra == NULL) {
+        return;
     }
 
     queues[0] = &mc->extra->window.sent;
@@ -670,7 +674,7 @@ ngx_mqtt_client_pull_free(ngx_mqtt_client_t *mc)
     ngx_queue_t                *q;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     while (!ngx_queue_empty(&ss->page)) {
         q = ngx_queue_head(&ss->page);

@@ -15,6 +15,8 @@
  * (3) A packet that came in pieces is received into the block that becomes
  *     its message.
  * (4) One client takes at most NGX_MQTT_READ_BUDGET bytes of a turn.
+ * (5) WebSocket is taken off where the bytes were received, before they are
+ *     looked at, see ngx_mqtt_client_ws.c.
  *
  * Called from: the client's events.
  */
@@ -111,6 +113,10 @@ ngx_mqtt_client_read(ngx_mqtt_client_t *mc)
                 return;
             }
 
+        } else if (mc->ws && mc->ws->received) {
+            ngx_mqtt_client_ws_end(mc);
+            return;
+
         } else if (c->read->ready) {
             n = ngx_mqtt_client_recv(mc);
 
@@ -182,7 +188,7 @@ ngx_mqtt_client_recv(ngx_mqtt_client_t *mc)
     u_char             *p, *buf;
     size_t              size;
     ssize_t             n;
-    ngx_int_t           rc;
+    ngx_int_t           rc, len;
     ngx_connection_t   *c;
     ngx_mqtt_worker_t  *w;
 
@@ -219,18 +225,33 @@ ngx_mqtt_client_recv(ngx_mqtt_client_t *mc)
     mc->bytes_in += n;
     ngx_mqtt_count_add(w, NGX_MQTT_STAT_bytes_in, n);
 
-    if (mc->in.block) {
+    if (ngx_mqtt_client_ws_is_handshake(mc)) {
         mc->in.last += n;
+        return (ngx_mqtt_client_ws_request(mc) == NGX_OK) ? n : NGX_ERROR;
+    }
+
+    len = n;
+
+    if (mc->ws) {
+        len = ngx_mqtt_client_ws_unwrap(mc, buf, n);
+
+        if (len == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (mc->in.block) {
+        mc->in.last += len;
         return n;
     }
 
     p = w->read_buffer;
     mc->head_len = 0;
 
-    rc = ngx_mqtt_client_parse(mc, &p, buf + n);
+    rc = ngx_mqtt_client_parse(mc, &p, buf + len);
 
     if (rc == NGX_BUSY) {
-        rc = ngx_mqtt_client_keep(mc, p, buf + n - p);
+        rc = ngx_mqtt_client_keep(mc, p, buf + len - p);
 
         if (rc != NGX_OK) {
             ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
@@ -304,6 +325,13 @@ ngx_mqtt_client_parse(ngx_mqtt_client_t *mc, u_char **pos, u_char *end)
         if (ngx_mqtt_client_blocked(mc)) {
             *pos = p;
             return NGX_BUSY;
+        }
+
+        if (mc->state == NGX_MQTT_CLIENT_WAIT_CONNECT
+            && mc->conf->websocket && mc->ws == NULL
+            && end - p >= 2 && ngx_mqtt_ws_is_http(p))
+        {
+            return ngx_mqtt_client_ws_detected(mc, p, end);
         }
 
         rc = ngx_mqtt_read_fixed(p, end, &fx);

@@ -53,7 +53,7 @@ ngx_mqtt_client_save(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     w = mc->worker;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     ss->asked = ss->sent + 1;
 
@@ -74,7 +74,7 @@ ngx_mqtt_client_save_then(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
     if (ss == NULL) {
         ngx_mqtt_save_packet(mc, type, packet_id, slot, code);
@@ -107,7 +107,7 @@ ngx_mqtt_client_save_later(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     w = mc->worker;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->unsaved) {
         return;
@@ -153,7 +153,7 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
     ngx_mqtt_op_t              *op;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     op = ngx_mqtt_op_get(mc->worker, &mc->ops, ngx_mqtt_save_done, mc);
 
@@ -186,6 +186,10 @@ ngx_mqtt_save_state(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
     ngx_str_t     state;
     ngx_keyval_t  field;
 
+    if (ngx_mqtt_client_get_extra(mc) == NULL) {
+        return NGX_ERROR;
+    }
+
     ngx_mqtt_save_cursors(mc);
 
     if (ngx_mqtt_client_state_write(mc, &state) != NGX_OK) {
@@ -210,7 +214,7 @@ ngx_mqtt_save_done(ngx_mqtt_op_t *op)
     ngx_mqtt_client_session_t  *ss;
 
     mc = op->data;
-    ss = mc->extra->session;
+    ss = mc->session;
 
     ss->save_op = NULL;
 
@@ -236,7 +240,7 @@ ngx_mqtt_save_serve(ngx_mqtt_client_t *mc)
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     while (!ngx_queue_empty(&ss->then) && !mc->closing) {
         q = ngx_queue_head(&ss->then);
@@ -256,6 +260,7 @@ ngx_mqtt_save_serve(ngx_mqtt_client_t *mc)
 
     if (!mc->closing) {
         ngx_mqtt_window_release(mc);
+        ngx_mqtt_client_made_room(mc);
     }
 }
 
@@ -306,7 +311,7 @@ ngx_mqtt_save_timer(ngx_event_t *ev)
 void
 ngx_mqtt_client_save_now(ngx_mqtt_client_t *mc, ngx_uint_t state)
 {
-    if (state) {
+    if (state && mc->extra) {
         (void) ngx_mqtt_save_state(mc, NULL);
 
     } else {
@@ -324,7 +329,7 @@ ngx_mqtt_save_ack(ngx_mqtt_client_t *mc)
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
@@ -351,7 +356,7 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
@@ -361,8 +366,10 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
         reader->done = reader->read;
     }
 
-    ngx_mqtt_save_lower(&mc->extra->window.sent);
-    ngx_mqtt_save_lower(&mc->extra->window.waiting);
+    if (mc->extra) {
+        ngx_mqtt_save_lower(&mc->extra->window.sent);
+        ngx_mqtt_save_lower(&mc->extra->window.waiting);
+    }
 
     ngx_mqtt_save_prune(mc);
 }
@@ -400,7 +407,7 @@ ngx_mqtt_save_prune(ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     n = 0;
 
     for (i = 0; i < ss->done.n; i++) {
@@ -424,7 +431,7 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss == NULL) {
         return;
@@ -462,7 +469,7 @@ ngx_mqtt_client_save_free(ngx_mqtt_client_t *mc)
     ngx_mqtt_save_then_t       *then;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->unsaved) {
         ss->unsaved = 0;

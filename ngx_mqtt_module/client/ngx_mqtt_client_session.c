@@ -17,6 +17,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 
 
 /* the value of a subscription's field: options, identifier, number */
@@ -85,10 +86,6 @@ ngx_mqtt_session_create(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    if (ngx_mqtt_client_get_extra(mc) == NULL) {
-        return NULL;
-    }
-
     ss = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_client_session_t));
     if (ss == NULL) {
         return NULL;
@@ -100,7 +97,7 @@ ngx_mqtt_session_create(ngx_mqtt_client_t *mc)
     ngx_queue_init(&ss->then);
     ngx_queue_init(&ss->page);
 
-    mc->extra->session = ss;
+    mc->session = ss;
     mc->acks.guard = ngx_mqtt_publish_guard;
 
     return ss;
@@ -139,6 +136,8 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
                       "state of the session was not understood");
     }
 
+    mc->session->restored = 1;
+
     return NGX_OK;
 }
 
@@ -153,7 +152,7 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     ngx_mqtt_sub_t             *sub;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     filter.data = field->key.data + 1;
     filter.len = field->key.len - 1;
@@ -163,6 +162,15 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     {
         ngx_log_error(NGX_LOG_ERR, mc->connection->log, 0,
                       "subscription of the session was not understood");
+        return NGX_OK;
+    }
+
+    /*
+     * What the credentials of today or a changed rule do not allow is not
+     * delivered; it stays in the session, for those that do.
+     */
+
+    if (ngx_mqtt_client_may_subscribe(mc, &filter) != NGX_OK) {
         return NGX_OK;
     }
 
@@ -197,14 +205,21 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
-    if (ss) {
-        ss->ready = 1;
+    if (ss == NULL) {
+        return;
+    }
 
-        ngx_mqtt_session_prune(ss);
+    ss->ready = 1;
+
+    ngx_mqtt_session_prune(ss);
+
+    if (mc->extra) {
         ngx_mqtt_window_resend(mc);
     }
+
+    ngx_mqtt_client_made_room(mc);
 }
 
 
@@ -240,7 +255,7 @@ ngx_mqtt_client_session_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     uint32_t                    number;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     number = sub->reader ? sub->reader->number : ++ss->last_number;
 
@@ -342,7 +357,7 @@ ngx_mqtt_session_attach(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     ngx_mqtt_reader_t          *reader;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     reader = ngx_mqtt_calloc(mc->worker, sizeof(ngx_mqtt_reader_t));
     if (reader == NULL) {
@@ -388,9 +403,14 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
         /* what was pushed meanwhile is known by "end" */
 
         reader->attached = 1;
-        reader->read = attached->cursor;
         reader->cursor = attached->cursor;
         reader->end = ngx_max(reader->end, attached->last);
+
+        /* the state is written more often; but not of a log that is new */
+
+        reader->read = (reader->done <= attached->last)
+                       ? ngx_max(attached->cursor, reader->done)
+                       : attached->cursor;
     }
 
     ngx_mqtt_session_settle(reader->client, op);
@@ -425,7 +445,7 @@ ngx_mqtt_session_step(ngx_mqtt_client_t *mc)
     op = ngx_mqtt_op_get(mc->worker, &mc->ops, ngx_mqtt_session_step_done, mc);
 
     if (op) {
-        mc->extra->session->pending++;
+        mc->session->pending++;
     }
 
     return op;
@@ -446,7 +466,7 @@ ngx_mqtt_session_settle(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
     ss->pending--;
 
     if (mc->state == NGX_MQTT_CLIENT_CONNECTING) {
@@ -494,7 +514,7 @@ ngx_mqtt_client_session_answer(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_session_answer_t  *answer;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss->pending == 0) {
         return NGX_OK;
@@ -526,7 +546,7 @@ ngx_mqtt_session_send_answer(ngx_mqtt_client_t *mc)
     ngx_mqtt_suback_t           ack;
     ngx_mqtt_session_answer_t  *answer;
 
-    answer = mc->extra->session->answer;
+    answer = mc->session->answer;
 
     if (answer == NULL) {
         return;
@@ -554,10 +574,10 @@ ngx_mqtt_session_free_answer(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_session_answer_t  *answer;
 
-    answer = mc->extra->session->answer;
+    answer = mc->session->answer;
 
     if (answer) {
-        mc->extra->session->answer = NULL;
+        mc->session->answer = NULL;
 
         ngx_mqtt_free(mc->worker, answer,
                       sizeof(ngx_mqtt_session_answer_t) + answer->n);
@@ -570,7 +590,7 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = ngx_mqtt_client_session(mc);
+    ss = mc->session;
 
     if (ss == NULL) {
         return;
@@ -578,7 +598,8 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
 
     /* of a session that ends here Redis detaches the readers */
 
-    if (mc->session_expiry) {
+    if (mc->session_expiry && ss->restored) {
+        ngx_mqtt_client_share_keep(mc);
         ngx_mqtt_client_save_now(mc, mc->claimed);
     }
 
@@ -602,10 +623,10 @@ ngx_mqtt_client_session_free(ngx_mqtt_client_t *mc)
 {
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     if (ss) {
-        mc->extra->session = NULL;
+        mc->session = NULL;
         ngx_mqtt_free(mc->worker, ss, sizeof(ngx_mqtt_client_session_t));
     }
 }

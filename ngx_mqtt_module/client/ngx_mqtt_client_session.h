@@ -52,7 +52,7 @@ struct ngx_mqtt_reader_s {
     uint64_t                  read;
     uint64_t                  end;
     uint64_t                  cursor;       /* as it is in Redis */
-    uint64_t                  done;         /* computed when saving */
+    uint64_t                  done;         /* in the state, when saving */
     uint32_t                  number;       /* of the subscription */
     unsigned                  attached:1;
 };
@@ -69,8 +69,8 @@ typedef struct {
 
 typedef struct {
     ngx_mqtt_session_mark_t  *marks;
-    ngx_uint_t                n;
-    ngx_uint_t                size;
+    uint32_t                  n;
+    uint32_t                  size;
 } ngx_mqtt_session_marks_t;
 
 
@@ -87,7 +87,6 @@ struct ngx_mqtt_client_session_s {
     ngx_queue_t               saving_queue;     /* in w->saving */
 
     ngx_queue_t               readers;
-    uint32_t                  last_number;      /* of a subscription */
 
     /* ngx_mqtt_client_save.c */
 
@@ -102,20 +101,20 @@ struct ngx_mqtt_client_session_s {
     /* ngx_mqtt_client_pull.c */
 
     ngx_queue_t               page;         /* read, not delivered yet */
-    ngx_uint_t                pulling;      /* pages under way */
     ngx_mqtt_session_seen_t  *seen;
-    ngx_uint_t                nseen;
-    uint16_t                  resume_id;    /* of the one being delivered */
-    uint8_t                   resume_qos;
 
     /* SUBSCRIBE or CONNECT that waits */
 
-    ngx_uint_t                pending;
     void                     *answer;       /* ngx_mqtt_session_answer_t */
+    uint32_t                  pending;
+    uint32_t                  pulling;      /* pages under way */
+    uint32_t                  nseen;
+    uint32_t                  last_number;  /* of a subscription */
 
     unsigned                  unsaved:1;
     unsigned                  saving:1;
     unsigned                  acking:1;     /* the next save moves cursors */
+    unsigned                  restored:1;   /* all of it is here */
     unsigned                  ready:1;      /* CONNACK was sent */
     unsigned                  replaying:1;
 };

@@ -13,6 +13,9 @@
  * (3) A QoS 1 message, and one of QoS 2 that was not sent yet, is somebody
  *     else's again when the client leaves.  When it only unsubscribes, those
  *     that were sent stay with it [MQTT-3.10.4-3].
+ * (4) While it may become somebody else's it is not in the state of a
+ *     persistent session.  What nobody else could get when the client leaves
+ *     is, and waits for the client.
  *
  * Called from: route/ (room, deliver), the client's end, UNSUBSCRIBE.
  */
@@ -29,7 +32,9 @@ ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber, ngx_uint_t qos)
 
     mc = ngx_mqtt_subscriber_client(subscriber);
 
-    if (mc->closing) {
+    /* a session that is being resumed: CONNACK comes first */
+
+    if (mc->closing || mc->state != NGX_MQTT_CLIENT_CONNECTED) {
         return NGX_MQTT_ROOM_NONE;
     }
 
@@ -117,32 +122,73 @@ ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob)
 }
 
 
+/* the session goes on: what has no other member stays with it */
+
 void
-ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc)
+ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc)
 {
-    ngx_queue_t        *q;
-    ngx_mqtt_window_t  *window;
+    uint64_t              group;
+    ngx_uint_t            i, alone;
+    ngx_queue_t          *q, *queues[2];
+    ngx_mqtt_outbound_t  *ob;
 
     if (mc->extra == NULL) {
         return;
     }
 
-    window = &mc->extra->window;
+    queues[0] = &mc->extra->window.sent;
+    queues[1] = &mc->extra->window.waiting;
 
-    for (q = ngx_queue_head(&window->sent);
-         q != ngx_queue_sentinel(&window->sent);
-         q = ngx_queue_next(q))
-    {
-        ngx_mqtt_client_share_again(ngx_queue_data(q, ngx_mqtt_outbound_t,
-                                                   queue));
+    group = 0;
+    alone = 0;
+
+    for (i = 0; i < 2; i++) {
+
+        for (q = ngx_queue_head(queues[i]);
+             q != ngx_queue_sentinel(queues[i]);
+             q = ngx_queue_next(q))
+        {
+            ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
+
+            if (ob->sd == NULL) {
+                continue;
+            }
+
+            if (ngx_mqtt_share_of(ob->sd) != group) {
+                group = ngx_mqtt_share_of(ob->sd);
+                alone = ngx_mqtt_share_alone(ob->sd, &mc->subscriber);
+            }
+
+            if (alone) {
+                ngx_mqtt_client_share_done(ob);
+            }
+        }
+    }
+}
+
+
+void
+ngx_mqtt_client_share_leave(ngx_mqtt_client_t *mc)
+{
+    ngx_uint_t    i;
+    ngx_queue_t  *q, *queues[2];
+
+    if (mc->extra == NULL) {
+        return;
     }
 
-    for (q = ngx_queue_head(&window->waiting);
-         q != ngx_queue_sentinel(&window->waiting);
-         q = ngx_queue_next(q))
-    {
-        ngx_mqtt_client_share_again(ngx_queue_data(q, ngx_mqtt_outbound_t,
-                                                   queue));
+    queues[0] = &mc->extra->window.sent;
+    queues[1] = &mc->extra->window.waiting;
+
+    for (i = 0; i < 2; i++) {
+
+        for (q = ngx_queue_head(queues[i]);
+             q != ngx_queue_sentinel(queues[i]);
+             q = ngx_queue_next(q))
+        {
+            ngx_mqtt_client_share_again(ngx_queue_data(q, ngx_mqtt_outbound_t,
+                                                       queue));
+        }
     }
 }
 

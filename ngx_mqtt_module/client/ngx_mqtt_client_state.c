@@ -10,10 +10,14 @@
  *     version u8, last packet id u16
  *     packet ids received and not released: count u16, u16 ...
  *     uids seen: count u16, { uid, logs left u32 } ...
+ *     readers: count u16, { reader u32, number that it is done with u64 } ...
  *     numbers acknowledged out of order: count u32, { reader u32, number u64 }
  *     messages sent and not acknowledged: count u32, and for each
  *         packet id u16, flags u8, numbers u16, { reader u32, number u64 } ...
  *         one without numbers: identifiers u32, u32 ..., length u32, message
+ *
+ * The cursor in the log itself follows later, and QoS 2 must not come again
+ * because of that.
  *
  * A message that is in a log is not in the state, only its numbers are.  One
  * that Redis would have to keep for this session alone, as a retained message
@@ -36,6 +40,7 @@
 
 
 static size_t ngx_mqtt_state_len(ngx_mqtt_client_t *mc);
+static ngx_uint_t ngx_mqtt_state_readers(ngx_mqtt_client_session_t *ss);
 static size_t ngx_mqtt_state_outbound_len(ngx_queue_t *queue);
 static u_char *ngx_mqtt_state_write_ids(u_char *p, ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_write_marks(u_char *p,
@@ -46,6 +51,8 @@ static u_char *ngx_mqtt_state_read_ids(u_char *p, u_char *end,
     ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_read_marks(u_char *p, u_char *end,
     ngx_mqtt_client_t *mc);
+static u_char *ngx_mqtt_state_read_readers(u_char *p, u_char *end,
+    ngx_mqtt_client_session_t *ss);
 static u_char *ngx_mqtt_state_read_one(u_char *p, u_char *end,
     ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_read_message(u_char *p, u_char *end,
@@ -54,10 +61,11 @@ static ngx_int_t ngx_mqtt_state_released(ngx_mqtt_client_t *mc,
     uint16_t packet_id);
 
 
-/* with numbers, or with its message, or after PUBREC */
+/* with numbers, or with its message, or after PUBREC; not what another member
+   of a shared subscription may get */
 
 #define ngx_mqtt_state_has(ob)                                                \
-    ((ob)->packet_id || (ob)->nrefs == 0)
+    ((ob)->sd == NULL && ((ob)->packet_id || (ob)->nrefs == 0))
 
 
 ngx_int_t
@@ -80,7 +88,7 @@ ngx_mqtt_client_state_write(ngx_mqtt_client_t *mc, ngx_str_t *state)
     p = ngx_mqtt_write_u16(p, (uint16_t) extra->window.last_id);
 
     p = ngx_mqtt_state_write_ids(p, mc);
-    p = ngx_mqtt_state_write_marks(p, extra->session);
+    p = ngx_mqtt_state_write_marks(p, mc->session);
     p = ngx_mqtt_state_write_outbound(p, mc);
 
     /* ids of publishes that are not settled were left out */
@@ -98,15 +106,35 @@ ngx_mqtt_state_len(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_session_t  *ss;
 
     extra = mc->extra;
-    ss = extra->session;
+    ss = mc->session;
 
     return 1 + 2
            + 2 + extra->received.n * 2
            + 2 + ss->nseen * (NGX_MQTT_LOG_UID + 4)
+           + 2 + ngx_mqtt_state_readers(ss) * (4 + 8)
            + 4 + ss->done.n * (4 + 8)
            + 4 + ss->resumed.n * (2 + 1 + 2 + 4 + 8)
            + ngx_mqtt_state_outbound_len(&extra->window.sent)
            + ngx_mqtt_state_outbound_len(&extra->window.waiting);
+}
+
+
+static ngx_uint_t
+ngx_mqtt_state_readers(ngx_mqtt_client_session_t *ss)
+{
+    ngx_uint_t    n;
+    ngx_queue_t  *q;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&ss->readers);
+         q != ngx_queue_sentinel(&ss->readers);
+         q = ngx_queue_next(q))
+    {
+        n++;
+    }
+
+    return n;
 }
 
 
@@ -172,13 +200,27 @@ ngx_mqtt_state_write_ids(u_char *p, ngx_mqtt_client_t *mc)
 static u_char *
 ngx_mqtt_state_write_marks(u_char *p, ngx_mqtt_client_session_t *ss)
 {
-    ngx_uint_t  i;
+    ngx_uint_t          i;
+    ngx_queue_t        *q;
+    ngx_mqtt_reader_t  *reader;
 
     p = ngx_mqtt_write_u16(p, (uint16_t) ss->nseen);
 
     for (i = 0; i < ss->nseen; i++) {
         p = ngx_cpymem(p, ss->seen[i].uid, NGX_MQTT_LOG_UID);
         p = ngx_mqtt_frame_write_u32(p, ss->seen[i].left);
+    }
+
+    p = ngx_mqtt_write_u16(p, (uint16_t) ngx_mqtt_state_readers(ss));
+
+    for (q = ngx_queue_head(&ss->readers);
+         q != ngx_queue_sentinel(&ss->readers);
+         q = ngx_queue_next(q))
+    {
+        reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
+
+        p = ngx_mqtt_frame_write_u32(p, reader->number);
+        p = ngx_mqtt_frame_write_u64(p, reader->done);
     }
 
     p = ngx_mqtt_frame_write_u32(p, (uint32_t) ss->done.n);
@@ -203,7 +245,7 @@ ngx_mqtt_state_write_outbound(u_char *p, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t    *mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     count = p;
     p += 4;
@@ -294,7 +336,9 @@ ngx_mqtt_client_state_read(ngx_mqtt_client_t *mc, ngx_str_t *state)
     p = state->data;
     end = p + state->len;
 
-    if (state->len < 3 || *p++ != NGX_MQTT_STATE_VERSION) {
+    if (state->len < 3 || *p++ != NGX_MQTT_STATE_VERSION
+        || ngx_mqtt_client_get_extra(mc) == NULL)
+    {
         return NGX_ERROR;
     }
 
@@ -347,7 +391,7 @@ ngx_mqtt_state_read_marks(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     p = ngx_mqtt_read_u16(p, end, &seen);
 
@@ -365,6 +409,8 @@ ngx_mqtt_state_read_marks(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
 
         p += NGX_MQTT_LOG_UID + 4;
     }
+
+    p = ngx_mqtt_state_read_readers(p, end, ss);
 
     if (p) {
         p = ngx_mqtt_frame_read_u32(p, end, &n);
@@ -391,6 +437,39 @@ ngx_mqtt_state_read_marks(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
 
 
 static u_char *
+ngx_mqtt_state_read_readers(u_char *p, u_char *end,
+    ngx_mqtt_client_session_t *ss)
+{
+    uint16_t            n;
+    uint32_t            number;
+    uint64_t            done;
+    ngx_mqtt_reader_t  *reader;
+
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p = ngx_mqtt_read_u16(p, end, &n);
+
+    while (p && n--) {
+        p = ngx_mqtt_frame_read_u32(p, end, &number);
+
+        if (p) {
+            p = ngx_mqtt_frame_read_u64(p, end, &done);
+        }
+
+        reader = p ? ngx_mqtt_client_session_reader(ss, number) : NULL;
+
+        if (reader) {
+            reader->done = done;
+        }
+    }
+
+    return p;
+}
+
+
+static u_char *
 ngx_mqtt_state_read_one(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
 {
     uint8_t                     flags;
@@ -399,7 +478,7 @@ ngx_mqtt_state_read_one(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
     ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
-    ss = mc->extra->session;
+    ss = mc->session;
 
     p = ngx_mqtt_read_u16(p, end, &mark.packet_id);
 

@@ -17,6 +17,7 @@
  *     makes one write and, on TLS, one record.  OpenSSL demands that a write
  *     it did not finish is repeated from the same address with the same bytes
  *     (P30): the buffer is always the same and the queue only grows.
+ * (4) What a flush finds is one WebSocket frame; see ngx_mqtt_client_ws.c.
  *
  * Called from: the packet handlers (room), the flush event, write events.
  */
@@ -28,8 +29,11 @@
 #define NGX_MQTT_OUT_PIECE  (160 - sizeof(ngx_mqtt_out_t))
 
 
+static ngx_mqtt_out_t *ngx_mqtt_client_new_piece(ngx_mqtt_client_t *mc,
+    size_t size);
 static void ngx_mqtt_client_add_piece(ngx_mqtt_client_t *mc,
     ngx_mqtt_out_t *out);
+static void ngx_mqtt_client_set_dirty(ngx_mqtt_client_t *mc);
 static size_t ngx_mqtt_client_gather(ngx_mqtt_client_t *mc, u_char **data);
 static void ngx_mqtt_client_sent(ngx_mqtt_client_t *mc, size_t n);
 static void ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc);
@@ -38,27 +42,30 @@ static void ngx_mqtt_client_free_piece(ngx_mqtt_client_t *mc);
 u_char *
 ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
 {
-    size_t           size;
+    size_t           head;
     u_char          *p;
     ngx_mqtt_out_t  *out;
 
     out = mc->out_last;
+    head = 0;
+
+    if (mc->ws && mc->ws->frame == NULL) {
+        out = NULL;
+        head = NGX_MQTT_WS_MAX_OUT_HEAD;
+    }
 
     if (out == NULL || out->msg || out->size - out->len < len) {
-        size = ngx_max(len, NGX_MQTT_OUT_PIECE);
-
-        out = ngx_mqtt_alloc(mc->worker, sizeof(ngx_mqtt_out_t) + size);
+        out = ngx_mqtt_client_new_piece(mc, ngx_max(head + len,
+                                                    NGX_MQTT_OUT_PIECE));
         if (out == NULL) {
-            ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
             return NULL;
         }
 
-        out->msg = NULL;
-        out->data = (u_char *) out + sizeof(ngx_mqtt_out_t);
-        out->size = (uint32_t) size;
-        out->len = 0;
-
-        ngx_mqtt_client_add_piece(mc, out);
+        if (head) {
+            out->len = (uint32_t) head;
+            out->pos = (uint32_t) head;
+            mc->ws->frame = out;
+        }
     }
 
     p = out->data + out->len;
@@ -68,13 +75,51 @@ ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_packets_out);
 
-    if (!mc->dirty) {
-        mc->dirty = 1;
-        ngx_queue_insert_tail(&mc->worker->dirty, &mc->dirty_queue);
-        ngx_post_event(&mc->worker->flush_event, &ngx_posted_events);
-    }
+    ngx_mqtt_client_set_dirty(mc);
 
     return p;
+}
+
+
+u_char *
+ngx_mqtt_client_raw(ngx_mqtt_client_t *mc, size_t len)
+{
+    ngx_mqtt_out_t  *out;
+
+    out = ngx_mqtt_client_new_piece(mc, len);
+    if (out == NULL) {
+        return NULL;
+    }
+
+    out->len = (uint32_t) len;
+    mc->out_size += len;
+
+    ngx_mqtt_client_set_dirty(mc);
+
+    return out->data;
+}
+
+
+static ngx_mqtt_out_t *
+ngx_mqtt_client_new_piece(ngx_mqtt_client_t *mc, size_t size)
+{
+    ngx_mqtt_out_t  *out;
+
+    out = ngx_mqtt_alloc(mc->worker, sizeof(ngx_mqtt_out_t) + size);
+
+    if (out == NULL) {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        return NULL;
+    }
+
+    out->msg = NULL;
+    out->data = (u_char *) out + sizeof(ngx_mqtt_out_t);
+    out->size = (uint32_t) size;
+    out->len = 0;
+
+    ngx_mqtt_client_add_piece(mc, out);
+
+    return out;
 }
 
 
@@ -119,6 +164,20 @@ ngx_mqtt_client_add_piece(ngx_mqtt_client_t *mc, ngx_mqtt_out_t *out)
     }
 
     mc->out_last = out;
+}
+
+
+static void
+ngx_mqtt_client_set_dirty(ngx_mqtt_client_t *mc)
+{
+    if (mc->dirty) {
+        return;
+    }
+
+    mc->dirty = 1;
+
+    ngx_queue_insert_tail(&mc->worker->dirty, &mc->dirty_queue);
+    ngx_post_event(&mc->worker->flush_event, &ngx_posted_events);
 }
 
 
@@ -174,6 +233,10 @@ ngx_mqtt_client_flush(ngx_mqtt_client_t *mc)
     ngx_connection_t  *c;
 
     c = mc->connection;
+
+    if (mc->ws) {
+        ngx_mqtt_client_ws_seal(mc);
+    }
 
     full = ngx_mqtt_client_out_full(mc);
     progress = 0;
@@ -318,4 +381,8 @@ ngx_mqtt_client_discard_out(ngx_mqtt_client_t *mc)
     }
 
     mc->out_size = 0;
+
+    if (mc->ws) {
+        mc->ws->frame = NULL;
+    }
 }

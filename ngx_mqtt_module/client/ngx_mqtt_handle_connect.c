@@ -22,7 +22,8 @@
 
 
 #include "ngx_mqtt_client_session.h"
-#include "ngx_mqtt_auth.h"
+#include "ngx_mqtt_client_auth.h"
+#include "ngx_mqtt_limit.h"
 
 
 #define NGX_MQTT_AUTO_ID_LEN  (sizeof("auto-") - 1 + 32)
@@ -39,6 +40,8 @@ static ngx_int_t ngx_mqtt_connect_store_id(ngx_mqtt_client_t *mc,
 static ngx_int_t ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static void ngx_mqtt_connect_authenticated(ngx_mqtt_op_t *op);
+static ngx_int_t ngx_mqtt_connect_auth_accepted(ngx_mqtt_client_t *mc,
+    ngx_mqtt_auth_result_t *result);
 static ngx_int_t ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc,
     ngx_uint_t reason);
 static ngx_int_t ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc);
@@ -107,7 +110,8 @@ ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
     ngx_mqtt_connect_store_limits(mc, &pkt);
 
     if (ngx_mqtt_connect_check(mc, &pkt) != NGX_OK
-        || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK)
+        || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK
+        || ngx_mqtt_client_will_store(mc, &pkt) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -135,10 +139,18 @@ static ngx_int_t
 ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
 {
     ngx_log_t               *log;
+    ngx_uint_t               reason;
     ngx_mqtt_client_conf_t  *conf;
 
     log = mc->connection->log;
     conf = mc->conf;
+
+    reason = ngx_mqtt_limit_connect(mc->worker, mc->connection,
+                                    &pkt->client_id);
+
+    if (reason) {
+        return ngx_mqtt_connect_refuse(mc, pkt->version, reason);
+    }
 
     if (pkt->version == NGX_MQTT_V5
         && ngx_mqtt_prop_is_set(&pkt->props, NGX_MQTT_PROP_AUTH_METHOD))
@@ -157,10 +169,8 @@ ngx_mqtt_connect_check(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
                                        NGX_MQTT_CLIENT_ID_NOT_VALID);
     }
 
-    if (pkt->has_will && pkt->will.retain && !conf->retain) {
-        ngx_log_error(NGX_LOG_INFO, log, 0, "client sent will with RETAIN");
-        return ngx_mqtt_connect_refuse(mc, pkt->version,
-                                       NGX_MQTT_RETAIN_NOT_SUPPORTED);
+    if (ngx_mqtt_client_will_check(mc, pkt) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_exiting) {
@@ -327,7 +337,13 @@ ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
         return ngx_mqtt_connect_auth_refused(mc, reason);
     }
 
-    return ngx_mqtt_connect_claim(mc);
+    rc = ngx_mqtt_connect_auth_accepted(mc, &req.result);
+
+    /* what was not taken */
+
+    ngx_mqtt_grant_free(mc->worker, req.result.grant);
+
+    return rc;
 }
 
 
@@ -343,7 +359,26 @@ ngx_mqtt_connect_authenticated(ngx_mqtt_op_t *op)
         return;
     }
 
-    (void) ngx_mqtt_connect_claim(mc);
+    (void) ngx_mqtt_connect_auth_accepted(mc, op->result);
+}
+
+
+static ngx_int_t
+ngx_mqtt_connect_auth_accepted(ngx_mqtt_client_t *mc,
+    ngx_mqtt_auth_result_t *result)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_mqtt_client_auth_accept(mc, result);
+
+    if (rc == NGX_OK) {
+        return ngx_mqtt_connect_claim(mc);
+    }
+
+    return ngx_mqtt_connect_refuse(mc, mc->version,
+                                   (rc == NGX_DECLINED)
+                                   ? NGX_MQTT_NOT_AUTHORIZED
+                                   : NGX_MQTT_SERVER_UNAVAILABLE);
 }
 
 
@@ -354,6 +389,8 @@ ngx_mqtt_connect_auth_refused(ngx_mqtt_client_t *mc, ngx_uint_t reason)
                   "client was refused: %s", ngx_mqtt_reason_name(reason));
 
     ngx_mqtt_count(mc->worker, NGX_MQTT_STAT_auth_failures);
+
+    ngx_mqtt_limit_failed(mc->worker, mc->connection, &mc->node.key, reason);
 
     return ngx_mqtt_connect_refuse(mc, mc->version, reason);
 }
@@ -396,6 +433,8 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
 
     claim.client_id = mc->node.key;
     claim.expiry = mc->session_expiry;
+    claim.will = mc->will;
+    claim.will_delay = mc->will_delay;
     claim.clean = mc->clean_start;
 
     ngx_mqtt_session_claim(w, &claim, op);
@@ -437,6 +476,7 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     w->hooks->takeover(w, &mc->node.key, mc->epoch);
 
     mc->claimed = 1;
+    mc->lasting = claimed->present || mc->session_expiry || mc->will;
 
     if (ngx_mqtt_hash_insert(&w->clients, &mc->node) != NGX_OK) {
         (void) ngx_mqtt_connect_refuse(mc, mc->version,

@@ -20,6 +20,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 
 
 /* the properties that travel with the message, 3.3.2.3 */
@@ -77,6 +78,21 @@ ngx_mqtt_handle_publish(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
 
     if (rc != NGX_OK) {
         return (rc == NGX_DONE) ? NGX_OK : rc;
+    }
+
+    if (ngx_mqtt_client_limit_publish(mc, fx->remaining) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_mqtt_client_control(mc, &pkt);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (ngx_mqtt_client_may_publish(mc, &pkt.topic) != NGX_OK) {
+        return ngx_mqtt_client_refuse_publish(mc, &pkt,
+                                              NGX_MQTT_NOT_AUTHORIZED);
     }
 
     m = ngx_mqtt_publish_message(mc, &pkt);
@@ -412,6 +428,7 @@ ngx_mqtt_publish_ingest(ngx_mqtt_client_t *mc, ngx_mqtt_publish_t *pkt,
         return NGX_OK;
 
     case NGX_BUSY:
+        ngx_mqtt_client_limit_again(mc);
         ngx_mqtt_client_pause(mc);
         return NGX_BUSY;
 

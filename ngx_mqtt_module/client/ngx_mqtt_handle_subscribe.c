@@ -14,6 +14,7 @@
 
 
 #include "ngx_mqtt_client_session.h"
+#include "ngx_mqtt_client_auth.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -105,6 +106,10 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_TOPIC_FILTER_INVALID;
     }
 
+    if (ngx_mqtt_client_may_subscribe(mc, &filter->filter) != NGX_OK) {
+        return NGX_MQTT_NOT_AUTHORIZED;
+    }
+
     if (ngx_mqtt_topic_has_wildcard(&filter->filter)
         && ngx_mqtt_topic_levels(&filter->filter) > NGX_MQTT_TRIE_DEPTH)
     {
@@ -146,7 +151,7 @@ ngx_mqtt_subscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_subscribe_t *pkt,
         return NGX_MQTT_QUOTA_EXCEEDED;
     }
 
-    if (ngx_mqtt_client_session(mc)
+    if (mc->session
         && ngx_mqtt_client_session_subscribe(mc, sub, &share) != NGX_OK)
     {
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
@@ -200,7 +205,7 @@ ngx_mqtt_unsubscribe_filter(ngx_mqtt_client_t *mc, ngx_mqtt_filter_t *filter)
         return NGX_MQTT_TOPIC_FILTER_INVALID;
     }
 
-    if (ngx_mqtt_client_session(mc)) {
+    if (mc->session) {
         sub = ngx_mqtt_route_find(&mc->subscriber, &filter->filter, &share);
 
         if (sub
@@ -264,7 +269,7 @@ ngx_mqtt_subscribe_finish(ngx_mqtt_client_t *mc, ngx_uint_t type,
 {
     ngx_int_t  rc;
 
-    if (ngx_mqtt_client_session(mc)) {
+    if (mc->session) {
         rc = ngx_mqtt_client_session_answer(mc, type, ack);
 
         if (rc == NGX_ERROR) {

@@ -12,7 +12,8 @@
  *     is owed, for at most NGX_MQTT_DRAIN_WAIT.
  * (2) One timer that is not cancelable holds the worker (P20) until the last
  *     client, Kafka record and Redis command is gone.
- * (3) worker_shutdown_timeout ends the waiting: what is not acknowledged then
+ * (3) Nothing more is taken from Kafka: the worker that follows does that.
+ * (4) worker_shutdown_timeout ends the waiting: what is not acknowledged then
  *     never was, and the device sends it again.
  *
  * Called from: the quit event of base/, its own timer.
@@ -41,6 +42,10 @@ ngx_mqtt_drain_start(ngx_mqtt_worker_t *w)
         w->draining = 1;
         w->slot->exiting = 1;
         w->drain_deadline = ngx_current_msec + NGX_MQTT_DRAIN_WAIT;
+
+        if (w->kafka) {
+            ngx_mqtt_kafka_leave(w->kafka);
+        }
 
         w->drain_event.handler = ngx_mqtt_drain_handler;
         w->drain_event.data = &w->ident;
@@ -126,10 +131,15 @@ ngx_mqtt_drain_is_over(ngx_mqtt_worker_t *w)
         return 1;
     }
 
-    if (w->kafka && ngx_mqtt_kafka_pending(w->kafka)) {
+    if (w->kafka
+        && (ngx_mqtt_kafka_pending(w->kafka)
+            || ngx_mqtt_kafka_consuming(w->kafka)))
+    {
         return 0;
     }
 
     return ngx_mqtt_redis_pending(w->redis) == 0
+           && ngx_mqtt_p2p_pending(w) == 0
+           && ngx_mqtt_status_pending(w) == 0
            && ngx_mqtt_session_pending(w) == 0;
 }

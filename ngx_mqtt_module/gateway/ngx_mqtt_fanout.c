@@ -139,12 +139,15 @@ ngx_mqtt_fanout_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static void
 ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
 {
+    ngx_mqtt_op_t             *step;
+    ngx_mqtt_join_t           *join;
     ngx_mqtt_worker_t         *w;
     ngx_mqtt_workers_t         workers;
     ngx_mqtt_fanout_append_t  *fa;
 
     fa = op->data;
     w = op->worker;
+    join = NULL;
 
     if (op->rc != NGX_ERROR && w->route) {
 
@@ -158,15 +161,25 @@ ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
 
         /* what was refused is refused, whatever becomes of the frames */
 
-        if (ngx_mqtt_nodes_publish(w, fa->msg, op->result,
-                                   (op->rc == NGX_OK) ? fa->op : NULL)
-            == NGX_AGAIN)
+        join = (fa->op && op->rc == NGX_OK)
+               ? ngx_mqtt_join_create(w, fa->op) : NULL;
+
+        step = join ? ngx_mqtt_join_step(join) : NULL;
+
+        if (ngx_mqtt_nodes_publish(w, fa->msg, op->result, step)
+            != NGX_AGAIN)
         {
-            fa->op = NULL;
+            ngx_mqtt_join_cancel(join, step);
         }
     }
 
-    if (fa->op) {
+    /* others have it when no frame is left here, see ngx_mqtt_deliver.c */
+
+    if (join) {
+        ngx_mqtt_route_sent(w, &workers, ngx_mqtt_join_step, join);
+    }
+
+    if (fa->op && (join == NULL || ngx_mqtt_join_end(join) == NGX_OK)) {
         ngx_mqtt_op_complete(fa->op, op->rc, op->reason, NULL);
     }
 

@@ -23,7 +23,15 @@
 #include "ngx_mqtt_session.h"
 
 
+/* what Redis may take of the time that nginx gives a worker to exit */
+
+#define NGX_MQTT_GATEWAY_LEAVE  300    /* ms */
+
+
+static void ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w);
+static void ngx_mqtt_gateway_complete(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w);
+static void ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w);
 
 
 ngx_int_t
@@ -44,22 +52,33 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
         || ngx_mqtt_route_start(w) != NGX_OK
         || ngx_mqtt_redis_start(w) != NGX_OK
         || ngx_mqtt_session_start(w) != NGX_OK
+        || ngx_mqtt_watch_start(w) != NGX_OK
         || ngx_mqtt_retain_start(w) != NGX_OK
         || ngx_mqtt_log_start(w) != NGX_OK
         || ngx_mqtt_nodes_start(w) != NGX_OK
-        || ngx_mqtt_auth_start(w) != NGX_OK)
+        || ngx_mqtt_auth_start(w) != NGX_OK
+        || ngx_mqtt_deliver_start(w) != NGX_OK
+        || ngx_mqtt_p2p_start(w) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
+    ngx_mqtt_session_on_publish(w, ngx_mqtt_will_publish);
     ngx_mqtt_session_on_detach(w, ngx_mqtt_log_detach);
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
-    if (gw->kafka
-        && ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK)
+    if (gw->kafka == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_mqtt_kafka_start(w, ngx_mqtt_gateway_drained) != NGX_OK
+        || ngx_mqtt_status_start(w) != NGX_OK
+        || ngx_mqtt_kafka_consume(w, ngx_mqtt_deliver_record) != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+    w->on_resume = ngx_mqtt_gateway_resumed;
 
     return NGX_OK;
 }
@@ -76,10 +95,17 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         return;
     }
 
-    w->hooks->stop(w);
+    w->stopping = 1;
+
+    ngx_mqtt_gateway_leave(w);
+    ngx_mqtt_will_stop(w);
 
     if (w->kafka) {
         ngx_mqtt_kafka_stop(w);
+    }
+
+    if (w->deliver) {
+        ngx_mqtt_deliver_stop(w);
     }
 
     if (w->auth) {
@@ -106,10 +132,15 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
         ngx_mqtt_redis_stop(w);
     }
 
-    /* the engines have posted what they gave up, completions may post more */
+    ngx_mqtt_gateway_complete(w);
 
-    while (!ngx_queue_empty(&w->ops_completed)) {
-        ngx_mqtt_op_handler(&w->op_event);
+    if (w->p2p) {
+        ngx_mqtt_p2p_stop(w);
+        ngx_mqtt_gateway_complete(w);
+    }
+
+    if (w->status) {
+        ngx_mqtt_status_stop(w);
     }
 
     if (w->nodes) {
@@ -134,10 +165,57 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 }
 
 
+/*
+ * The sessions of the clients that are left are released; whoever is not left
+ * the time to do that is taken over, as after a planned end.
+ */
+
+static void
+ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
+{
+    if (w->sessions == NULL) {
+        w->hooks->stop(w);
+        return;
+    }
+
+    ngx_mqtt_session_leave_begin(w);
+
+    w->hooks->stop(w);
+
+    ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+
+    if (ngx_mqtt_redis_pending(w->redis) == 0) {
+        ngx_mqtt_session_leave_end(w);
+        ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
+    }
+}
+
+
+/* the engines have posted what they gave up, completions may post more */
+
+static void
+ngx_mqtt_gateway_complete(ngx_mqtt_worker_t *w)
+{
+    while (!ngx_queue_empty(&w->ops_completed)) {
+        ngx_mqtt_op_handler(&w->op_event);
+    }
+}
+
+
 /* Kafka or the bus has room; posted, as it may be found inside of a send */
 
 static void
 ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w)
 {
     ngx_post_event(&w->resume_event, &ngx_posted_events);
+}
+
+
+static void
+ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w)
+{
+    if (w->kafka) {
+        ngx_mqtt_kafka_consume_resume(w->kafka);
+        ngx_mqtt_status_resume(w);
+    }
 }

@@ -14,6 +14,8 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_map.h"
 #include "ngx_mqtt_msg.h"
 #include "ngx_mqtt_route.h"
 
@@ -49,6 +51,123 @@ void ngx_mqtt_drain_handler(ngx_event_t *ev);
 
 ngx_int_t ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/* what it answers when nothing was taken */
+ngx_int_t ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m);
+
+/* the step "Kafka" alone; as ngx_mqtt_kafka_produce(), or NGX_ERROR */
+ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_mqtt_op_t *op);
+
+
+/*
+ * ngx_mqtt_deliver.c: the entrance of messages from Kafka.
+ *
+ * record() reads a record and is what ngx_mqtt_kafka_consume() wants.
+ * deliver() takes a message that goes to subscribers or, with a client id, to
+ * one client: NGX_OK when every durable step is finished; NGX_AGAIN: the op
+ * completes when they are; NGX_BUSY: nothing was done, the message has to come
+ * again, after ngx_mqtt_kafka_consume_resume().  The message stays the
+ * caller's to unref.
+ */
+
+ngx_int_t ngx_mqtt_deliver_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_deliver_stop(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w,
+    ngx_mqtt_kafka_consumed_t *rec, ngx_mqtt_op_t *op);
+ngx_int_t ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_str_t *client_id, ngx_mqtt_op_t *op);
+
+
+/*
+ * ngx_mqtt_join.c: several steps of one op.
+ *
+ * step() gives an op for a step that has to wait, NULL when out of memory;
+ * it may be completed at any time, or cancelled if nobody has taken it, which
+ * may be NULL as well.  end() is called when there are no more
+ * steps: NGX_AGAIN: the caller's op was taken and completes when all are done,
+ * with the worst of their results; NGX_OK: there was nothing to wait for.
+ */
+
+typedef struct ngx_mqtt_join_s  ngx_mqtt_join_t;
+
+ngx_mqtt_join_t *ngx_mqtt_join_create(ngx_mqtt_worker_t *w,
+    ngx_mqtt_op_t *op);
+ngx_mqtt_op_t *ngx_mqtt_join_step(void *join);
+void ngx_mqtt_join_cancel(ngx_mqtt_join_t *join, ngx_mqtt_op_t *step);
+ngx_int_t ngx_mqtt_join_end(ngx_mqtt_join_t *join);
+
+
+/*
+ * ngx_mqtt_p2p.c: messages for one client, wherever it is connected.
+ *
+ * send(): NGX_OK: the client has it, or is offline and does not get it
+ * (*reason is NO_MATCHING_SUBSCRIBERS then); NGX_AGAIN: the op, which may be
+ * NULL, completes later, with NGX_OK and the reason.  It is called only when
+ * ngx_mqtt_p2p_busy() has said 0; w->resume_event is posted when it may be
+ * asked again.
+ */
+
+ngx_int_t ngx_mqtt_p2p_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_p2p_stop(ngx_mqtt_worker_t *w);
+ngx_uint_t ngx_mqtt_p2p_busy(ngx_mqtt_worker_t *w);
+ngx_uint_t ngx_mqtt_p2p_pending(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_p2p_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_str_t *client_id, ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+/* ngx_mqtt_p2p_ingest.c: as ngx_mqtt_ingest(), for a topic that addresses a
+   client */
+ngx_int_t ngx_mqtt_p2p_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op, ngx_uint_t *reason);
+
+
+/*
+ * ngx_mqtt_status.c: what the back end is told of a client.  "connect" once a
+ * client is connected, "disconnect" when it said so, "tcpclean" whenever its
+ * connection is gone, also behind "disconnect"; each once, by whoever ends it.
+ * The address is empty where it is not known anymore.
+ */
+
+#define NGX_MQTT_STATUS_CONNECT        0
+#define NGX_MQTT_STATUS_DISCONNECT     1
+#define NGX_MQTT_STATUS_TCPCLEAN       2
+
+typedef struct {
+    ngx_str_t               client_id;
+    ngx_str_t               username;
+    ngx_str_t               address;        /* "ip:port" */
+    uint64_t                epoch;          /* of the session */
+    ngx_uint_t              event;
+    ngx_uint_t              reason;         /* MQTT reason code of the end */
+} ngx_mqtt_status_event_t;
+
+
+ngx_int_t ngx_mqtt_status_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_status_stop(ngx_mqtt_worker_t *w);
+void ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev);
+void ngx_mqtt_status_resume(ngx_mqtt_worker_t *w);
+
+/* events that Kafka has not acknowledged */
+ngx_uint_t ngx_mqtt_status_pending(ngx_mqtt_worker_t *w);
+
+
+/*
+ * ngx_mqtt_will.c: publishes a will as session/ asks, see
+ * ngx_mqtt_session_on_publish().  resume() tries those again that had to wait;
+ * stop() gives them up.
+ */
+
+void ngx_mqtt_will_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_op_t *op);
+void ngx_mqtt_will_resume(ngx_mqtt_worker_t *w);
+void ngx_mqtt_will_stop(ngx_mqtt_worker_t *w);
+
+
+/* ngx_mqtt_watch.c: looks for workers of this node that have ended */
+
+ngx_int_t ngx_mqtt_watch_start(ngx_mqtt_worker_t *w);
 
 
 /*

@@ -23,8 +23,6 @@
 
 
 #include "ngx_mqtt_gateway.h"
-#include "ngx_mqtt_kafka.h"
-#include "ngx_mqtt_map.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -54,11 +52,6 @@ static ngx_mqtt_ingest_t *ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w,
 static void ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op);
 static void ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w,
     ngx_mqtt_ingest_t *ig);
-static ngx_int_t ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w,
-    ngx_mqtt_msg_t *m);
-static ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w,
-    ngx_mqtt_msg_t *m, ngx_mqtt_map_entry_t *entry, ngx_str_t *sub,
-    ngx_mqtt_op_t *op);
 
 
 ngx_int_t
@@ -66,7 +59,7 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_subscriber_t *from, ngx_mqtt_op_t *op, ngx_uint_t *reason)
 {
     ngx_int_t              rc;
-    ngx_str_t              sub;
+    ngx_str_t              sub, client_id;
     ngx_uint_t             mapped, nsteps;
     ngx_mqtt_fanout_t      fo;
     ngx_mqtt_ingest_t     *ig;
@@ -74,11 +67,15 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     *reason = NGX_MQTT_SUCCESS;
 
+    entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
+
+    if (entry && ngx_mqtt_map_is_p2p(&sub, &client_id)) {
+        return ngx_mqtt_p2p_ingest(w, m, entry, &sub, &client_id, op, reason);
+    }
+
     if (ngx_mqtt_fanout_prepare(w, m, &fo) != NGX_OK) {
         return ngx_mqtt_ingest_busy(w, m);
     }
-
-    entry = ngx_mqtt_map_find(w->gateway->map, &m->topic, &sub);
 
     mapped = (entry && (entry->direction & NGX_MQTT_MAP_UPLINK));
     nsteps = op ? mapped + m->retain + fo.waits : 0;
@@ -205,7 +202,7 @@ ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w, ngx_mqtt_ingest_t *ig)
 
 /* nothing was done with the message so far */
 
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 {
     if (m->qos) {
@@ -218,7 +215,7 @@ ngx_mqtt_ingest_busy(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_map_entry_t *entry, ngx_str_t *sub, ngx_mqtt_op_t *op)
 {

@@ -16,8 +16,6 @@
 
 #include "ngx_http_mqtt.h"
 
-#include <jansson.h>
-
 
 #define NGX_HTTP_MQTT_JSON_VERSION  1       /* of the format */
 
@@ -48,6 +46,19 @@ ngx_http_mqtt_status_json(ngx_http_request_t *r, ngx_str_t *text)
         return NGX_ERROR;
     }
 
+    rc = ngx_http_mqtt_json_text(r, json, text);
+
+    json_decref(json);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_mqtt_json_text(ngx_http_request_t *r, json_t *json, ngx_str_t *text)
+{
+    ngx_int_t  rc;
+
     rc = NGX_ERROR;
 
     text->len = json_dumpb(json, NULL, 0, NGX_HTTP_MQTT_JSON_FLAGS);
@@ -64,8 +75,6 @@ ngx_http_mqtt_status_json(ngx_http_request_t *r, ngx_str_t *text)
             rc = NGX_OK;
         }
     }
-
-    json_decref(json);
 
     return rc;
 }

@@ -41,7 +41,6 @@
 static void ngx_mqtt_kafka_beat(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_kafka_watch(ngx_mqtt_kafka_handle_t *h);
 static void ngx_mqtt_kafka_wake(ngx_event_t *rev);
-static ngx_int_t ngx_mqtt_kafka_event(ngx_mqtt_kafka_handle_t *h);
 static void ngx_mqtt_kafka_error(ngx_mqtt_kafka_handle_t *h,
     rd_kafka_event_t *event);
 static void ngx_mqtt_kafka_log(ngx_mqtt_kafka_handle_t *h,
@@ -90,6 +89,9 @@ ngx_mqtt_kafka_start(ngx_mqtt_worker_t *w,
     k->beat.log = w->log;
     k->beat.cancelable = 1;
 
+    k->consumer.kafka = k;
+    ngx_queue_init(&k->consumer.partitions);
+
     if (ngx_mqtt_kafka_producer_start(k) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -115,6 +117,7 @@ ngx_mqtt_kafka_stop(ngx_mqtt_worker_t *w)
         ngx_del_timer(&k->beat);
     }
 
+    ngx_mqtt_kafka_consumer_stop(k);
     ngx_mqtt_kafka_producer_stop(k);
 
     w->kafka = NULL;
@@ -129,6 +132,7 @@ ngx_mqtt_kafka_beat(ngx_event_t *ev)
     k = ngx_mqtt_event_worker(ev)->kafka;
 
     ngx_mqtt_kafka_producer_beat(k);
+    ngx_mqtt_kafka_consumer_beat(k);
 
     ngx_add_timer(ev, NGX_MQTT_KAFKA_BEAT);
 }
@@ -144,7 +148,7 @@ ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type,
     k = h->kafka;
     h->opened = ngx_current_msec;
 
-    rd_kafka_conf_set_events(properties, RD_KAFKA_EVENT_DR
+    rd_kafka_conf_set_events(properties, h->events
                                          |RD_KAFKA_EVENT_ERROR
                                          |RD_KAFKA_EVENT_LOG
                                          |RD_KAFKA_EVENT_STATS);
@@ -160,7 +164,16 @@ ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h, rd_kafka_type_t type,
         return NGX_DECLINED;
     }
 
-    h->queue = rd_kafka_queue_get_main(h->client);
+    /* a consumer has one more queue, with which everything else goes */
+
+    if (type == RD_KAFKA_CONSUMER) {
+        (void) rd_kafka_poll_set_consumer(h->client);
+        h->queue = rd_kafka_queue_get_consumer(h->client);
+
+    } else {
+        h->queue = rd_kafka_queue_get_main(h->client);
+    }
+
     (void) rd_kafka_set_log_queue(h->client, h->queue);
 
     h->down = 0;
@@ -181,8 +194,6 @@ ngx_mqtt_kafka_watch(ngx_mqtt_kafka_handle_t *h)
     ngx_event_t       *rev;
     ngx_connection_t  *c;
     ngx_mqtt_kafka_t  *k;
-
-    static uint64_t  one = 1;
 
     k = h->kafka;
 
@@ -224,13 +235,23 @@ ngx_mqtt_kafka_watch(ngx_mqtt_kafka_handle_t *h)
         return NGX_ERROR;
     }
 
-    rd_kafka_queue_io_event_enable(h->queue, fd, &one, sizeof(uint64_t));
+    ngx_mqtt_kafka_watch_queue(h, h->queue);
 
     /* what was queued before */
 
     ngx_post_event(rev, &ngx_posted_events);
 
     return NGX_OK;
+}
+
+
+void
+ngx_mqtt_kafka_watch_queue(ngx_mqtt_kafka_handle_t *h, rd_kafka_queue_t *queue)
+{
+    static uint64_t  one = 1;
+
+    rd_kafka_queue_io_event_enable(queue, h->connection->fd, &one,
+                                   sizeof(uint64_t));
 }
 
 
@@ -295,7 +316,7 @@ ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h)
             return;
         }
 
-        if (ngx_mqtt_kafka_event(h) == NGX_AGAIN) {
+        if (ngx_mqtt_kafka_event(h, h->event) == NGX_AGAIN) {
             break;
         }
 
@@ -320,7 +341,7 @@ ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h, ngx_msec_t timeout)
         }
     }
 
-    if (ngx_mqtt_kafka_event(h) != NGX_AGAIN) {
+    if (ngx_mqtt_kafka_event(h, h->event) != NGX_AGAIN) {
         rd_kafka_event_destroy(h->event);
         h->event = NULL;
     }
@@ -329,24 +350,24 @@ ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h, ngx_msec_t timeout)
 }
 
 
-static ngx_int_t
-ngx_mqtt_kafka_event(ngx_mqtt_kafka_handle_t *h)
+ngx_int_t
+ngx_mqtt_kafka_event(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
 {
-    switch (rd_kafka_event_type(h->event)) {
+    switch (rd_kafka_event_type(event)) {
 
     case RD_KAFKA_EVENT_LOG:
-        ngx_mqtt_kafka_log(h, h->event);
+        ngx_mqtt_kafka_log(h, event);
         return NGX_OK;
 
     case RD_KAFKA_EVENT_ERROR:
-        ngx_mqtt_kafka_error(h, h->event);
+        ngx_mqtt_kafka_error(h, event);
         return NGX_OK;
 
     case RD_KAFKA_EVENT_STATS:
         return NGX_OK;
 
     default:
-        return h->handler(h, h->event);
+        return h->handler(h, event);
     }
 }
 
@@ -379,7 +400,9 @@ ngx_mqtt_kafka_error(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
 
     if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 
-        if (h->down) {
+        /* one line of two clients: the producer of the worker says it too */
+
+        if (h->down || h != &k->producer) {
             return;
         }
 
@@ -395,7 +418,7 @@ ngx_mqtt_kafka_error(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
         return;
     }
 
-    level = h->down ? NGX_LOG_INFO : NGX_LOG_WARN;
+    level = k->producer.down ? NGX_LOG_INFO : NGX_LOG_WARN;
 
     ngx_log_error(level, k->log, 0,
                   "Kafka of mqtt gateway \"%V\": %s", name,
@@ -439,7 +462,8 @@ ngx_mqtt_kafka_log(ngx_mqtt_kafka_handle_t *h, rd_kafka_event_t *event)
         level = NGX_LOG_DEBUG;
 
     } else if (level < NGX_LOG_INFO
-               && (h->down || ngx_strcmp(facility, "CONFWARN") == 0))
+               && (h->kafka->producer.down
+                   || ngx_strcmp(facility, "CONFWARN") == 0))
     {
         level = NGX_LOG_INFO;
     }

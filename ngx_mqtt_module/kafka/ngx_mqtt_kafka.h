@@ -34,19 +34,51 @@ typedef struct {
 
 
 /*
- * Config time.  Handlers of "kafka", "kafka_set", "kafka_queue" and
- * "dead_letter"; each returns NGX_CONF_OK, a text, or NGX_CONF_ERROR after
- * logging.  ngx_mqtt_kafka_conf_topic() gives the index of a topic by name,
- * NGX_MQTT_KAFKA_NO_TOPIC after logging why not.  ngx_mqtt_kafka_conf_init()
- * is called when the block ends and checks what needs the whole of it.
+ * A record that was consumed; everything is valid only inside the call.  A
+ * value of a header may be null: then its data is NULL.
+ */
+
+typedef struct {
+    ngx_uint_t                source;       /* an index given at config time */
+    int32_t                   partition;
+    int64_t                   offset;
+    int64_t                   timestamp;    /* ms since the epoch, -1: none */
+    ngx_str_t                 key;
+    ngx_str_t                 value;
+    ngx_keyval_t             *headers;
+    ngx_uint_t                nheaders;
+} ngx_mqtt_kafka_consumed_t;
+
+/*
+ * NGX_OK: done with the record; NGX_AGAIN: the op was taken and completes
+ * later, with anything but NGX_ERROR when done; NGX_BUSY: nothing was done,
+ * the record comes again, after ngx_mqtt_kafka_consume_resume() or in a
+ * second.
+ */
+typedef ngx_int_t (*ngx_mqtt_kafka_deliver_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_kafka_consumed_t *rec, ngx_mqtt_op_t *op);
+
+
+/*
+ * Config time.  Handlers of "kafka", "kafka_set", "kafka_queue",
+ * "kafka_inflight" and "dead_letter"; each returns NGX_CONF_OK, a text, or
+ * NGX_CONF_ERROR after logging.  ngx_mqtt_kafka_conf_topic() gives the index
+ * of a topic to produce to by name, ngx_mqtt_kafka_conf_source() that of a
+ * topic to consume, which may be asked for once; NGX_MQTT_KAFKA_NO_TOPIC after
+ * logging why not.  ngx_mqtt_kafka_conf_init() is called when the block ends
+ * and checks what needs the whole of it.
  */
 
 char *ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 char *ngx_mqtt_kafka_set_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 char *ngx_mqtt_kafka_queue_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
+char *ngx_mqtt_kafka_inflight_directive(ngx_conf_t *cf,
+    ngx_mqtt_gateway_t *gw);
 char *ngx_mqtt_kafka_dead_letter_directive(ngx_conf_t *cf,
     ngx_mqtt_gateway_t *gw);
 ngx_uint_t ngx_mqtt_kafka_conf_topic(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
+    ngx_str_t *name);
+ngx_uint_t ngx_mqtt_kafka_conf_source(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
     ngx_str_t *name);
 char *ngx_mqtt_kafka_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
@@ -81,6 +113,25 @@ ngx_int_t ngx_mqtt_kafka_produce(ngx_mqtt_kafka_t *k,
 
 /* 1 while the bound for records that must not be dropped is reached */
 ngx_uint_t ngx_mqtt_kafka_full(ngx_mqtt_kafka_t *k);
+
+/* the topic of "dead_letter", or NGX_MQTT_KAFKA_NO_TOPIC */
+ngx_uint_t ngx_mqtt_kafka_dead_letter_topic(ngx_mqtt_kafka_t *k);
+ngx_str_t *ngx_mqtt_kafka_source_name(ngx_mqtt_kafka_t *k, ngx_uint_t source);
+
+
+/*
+ * The consumer.  consume() starts it, if there is a topic to consume; it joins
+ * the group as soon as its predecessor, an old worker of the same number, has
+ * left.  resume() offers records again that were answered with NGX_BUSY.
+ * leave() stops it without blocking: what is under way is completed and
+ * committed, then the group is left.  consuming() is 1 until that is over.
+ */
+
+ngx_int_t ngx_mqtt_kafka_consume(ngx_mqtt_worker_t *w,
+    ngx_mqtt_kafka_deliver_pt deliver);
+void ngx_mqtt_kafka_consume_resume(ngx_mqtt_kafka_t *k);
+void ngx_mqtt_kafka_leave(ngx_mqtt_kafka_t *k);
+ngx_uint_t ngx_mqtt_kafka_consuming(ngx_mqtt_kafka_t *k);
 
 
 #endif /* _NGX_MQTT_KAFKA_H_INCLUDED_ */

@@ -30,6 +30,8 @@ static void ngx_mqtt_kafka_conf_cleanup(void *data);
 static char *ngx_mqtt_kafka_server(ngx_conf_t *cf, ngx_str_t *server);
 static ngx_int_t ngx_mqtt_kafka_queue_parameter(ngx_conf_t *cf,
     ngx_mqtt_kafka_conf_t *kcf, ngx_str_t *value);
+static char *ngx_mqtt_kafka_dead_letter_check(ngx_conf_t *cf,
+    ngx_mqtt_kafka_conf_t *kcf);
 static ngx_int_t ngx_mqtt_kafka_topic_check(ngx_str_t *name);
 
 
@@ -81,7 +83,11 @@ ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     if (rd_kafka_conf_set(kcf->properties, "bootstrap.servers",
                           (char *) kcf->servers.data, errstr, sizeof(errstr))
-        != RD_KAFKA_CONF_OK)
+        != RD_KAFKA_CONF_OK
+        || rd_kafka_conf_set(kcf->consumer, "bootstrap.servers",
+                             (char *) kcf->servers.data, errstr,
+                             sizeof(errstr))
+           != RD_KAFKA_CONF_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", errstr);
         return NGX_CONF_ERROR;
@@ -341,6 +347,8 @@ ngx_mqtt_kafka_conf(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     if (ngx_array_init(&kcf->names, cf->pool, 8, sizeof(ngx_str_t)) != NGX_OK
         || ngx_array_init(&kcf->topics, cf->pool, 8, sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&kcf->sources, cf->pool, 8, sizeof(ngx_str_t))
            != NGX_OK)
     {
         return NULL;
@@ -350,13 +358,18 @@ ngx_mqtt_kafka_conf(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
     kcf->queue_size = NGX_CONF_UNSET_SIZE;
     kcf->queue_messages = NGX_CONF_UNSET_UINT;
     kcf->qos0_size = NGX_CONF_UNSET_SIZE;
+    kcf->inflight_size = NGX_CONF_UNSET_SIZE;
+    kcf->inflight_messages = NGX_CONF_UNSET_UINT;
 
     kcf->properties = rd_kafka_conf_new();
+    kcf->consumer = rd_kafka_conf_new();
 
     cln->handler = ngx_mqtt_kafka_conf_cleanup;
-    cln->data = kcf->properties;
+    cln->data = kcf;
 
-    if (ngx_mqtt_kafka_properties_init(cf, gw, kcf->properties) != NGX_OK) {
+    if (ngx_mqtt_kafka_properties_init(cf, gw, kcf->properties) != NGX_OK
+        || ngx_mqtt_kafka_consumer_init(cf, gw, kcf) != NGX_OK)
+    {
         return NULL;
     }
 
@@ -369,9 +382,42 @@ ngx_mqtt_kafka_conf(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 static void
 ngx_mqtt_kafka_conf_cleanup(void *data)
 {
-    rd_kafka_conf_t  *properties = data;
+    ngx_mqtt_kafka_conf_t  *kcf = data;
 
-    rd_kafka_conf_destroy(properties);
+    rd_kafka_conf_destroy(kcf->properties);
+    rd_kafka_conf_destroy(kcf->consumer);
+}
+
+
+/* a dead letter that comes back would become one again, and so on */
+
+static char *
+ngx_mqtt_kafka_dead_letter_check(ngx_conf_t *cf, ngx_mqtt_kafka_conf_t *kcf)
+{
+    ngx_str_t   *topic, *source;
+    ngx_uint_t   i;
+
+    if (kcf->dead_letter == NGX_MQTT_KAFKA_NO_TOPIC) {
+        return NGX_CONF_OK;
+    }
+
+    topic = kcf->topics.elts;
+    topic += kcf->dead_letter;
+    source = kcf->sources.elts;
+
+    for (i = 0; i < kcf->sources.nelts; i++) {
+
+        if (source[i].len == topic->len
+            && ngx_memcmp(source[i].data, topic->data, topic->len) == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "dead-letter topic \"%V\" is mapped downwards",
+                               topic);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -400,6 +446,12 @@ ngx_mqtt_kafka_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     kcf->qos0_messages = (ngx_uint_t) ((double) kcf->queue_messages
                                        * kcf->qos0_size / kcf->queue_size);
+
+    ngx_mqtt_kafka_consumer_bounds(kcf);
+
+    if (ngx_mqtt_kafka_dead_letter_check(cf, kcf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     return ngx_mqtt_kafka_properties_check(cf, kcf);
 }

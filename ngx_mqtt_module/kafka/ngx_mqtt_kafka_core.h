@@ -20,15 +20,22 @@
 
 #define NGX_MQTT_KAFKA_ERRSTR          512
 
+/* bytes of the name that a node has in its group */
+
+#define NGX_MQTT_KAFKA_INSTANCE        200
+
 
 typedef struct ngx_mqtt_kafka_handle_s  ngx_mqtt_kafka_handle_t;
 typedef struct ngx_mqtt_kafka_entry_s   ngx_mqtt_kafka_entry_t;
+typedef struct ngx_mqtt_kafka_consumer_s  ngx_mqtt_kafka_consumer_t;
+typedef struct ngx_mqtt_kafka_partition_s  ngx_mqtt_kafka_partition_t;
 
 
 /* what the directives of one mqtt_gateway {} said */
 
 struct ngx_mqtt_kafka_conf_s {
-    rd_kafka_conf_t           *properties;
+    rd_kafka_conf_t           *properties;     /* of producers */
+    rd_kafka_conf_t           *consumer;       /* of consumers */
     ngx_array_t                names;          /* of kafka_set, ngx_str_t */
     ngx_array_t                topics;         /* ngx_str_t */
     ngx_str_t                  servers;
@@ -39,6 +46,12 @@ struct ngx_mqtt_kafka_conf_s {
     size_t                     queue_size;     /* NGX_CONF_UNSET_SIZE: none */
     size_t                     qos0_size;
     ngx_uint_t                 qos0_messages;
+
+    ngx_array_t                sources;        /* ngx_str_t, consumed */
+    ngx_str_t                  instance;       /* of the group, len 0: none;
+                                                  a C string */
+    size_t                     inflight_size;  /* NGX_CONF_UNSET_SIZE: none */
+    ngx_uint_t                 inflight_messages;
 };
 
 
@@ -62,6 +75,7 @@ struct ngx_mqtt_kafka_handle_s {
     ngx_mqtt_kafka_event_pt    handler;
     void                     (*on_fatal)(ngx_mqtt_kafka_handle_t *h);
     void                     (*on_turn)(ngx_mqtt_kafka_handle_t *h);
+    int                        events;         /* wanted beside the usual */
 
     ngx_msec_t                 opened;
     time_t                     log_time;
@@ -106,6 +120,64 @@ struct ngx_mqtt_kafka_entry_s {
 };
 
 
+/* one assigned partition of a topic that is consumed */
+
+struct ngx_mqtt_kafka_partition_s {
+    ngx_queue_t                queue;          /* in consumer->partitions */
+    ngx_mqtt_kafka_consumer_t *consumer;
+
+    ngx_uint_t                 source;
+    int32_t                    number;
+    rd_kafka_queue_t          *records;        /* fetched; NULL: revoked */
+    rd_kafka_event_t          *event;          /* not handled yet, */
+    const rd_kafka_message_t  *record;         /*   its record */
+
+    ngx_queue_t                inflight;       /* in the order of offsets */
+    int64_t                    done;           /* offset to be stored */
+
+    unsigned                   store:1;        /* "done" is new */
+    unsigned                   busy:1;         /* waits to be resumed */
+    unsigned                   paused:1;       /* no record since it was */
+    unsigned                   revoking:1;     /* nothing more is taken */
+};
+
+
+typedef enum {
+    NGX_MQTT_KAFKA_IDLE = 0,                   /* nothing to consume */
+    NGX_MQTT_KAFKA_WAITING,                    /* for the predecessor */
+    NGX_MQTT_KAFKA_MEMBER,
+    NGX_MQTT_KAFKA_LOST,                       /* to be opened again */
+    NGX_MQTT_KAFKA_FINISHING,                  /* what is under way */
+    NGX_MQTT_KAFKA_LEAVING,
+    NGX_MQTT_KAFKA_LEFT
+} ngx_mqtt_kafka_state_e;
+
+
+struct ngx_mqtt_kafka_consumer_s {
+    ngx_mqtt_kafka_t          *kafka;
+    ngx_mqtt_kafka_handle_t    handle;
+    ngx_mqtt_kafka_deliver_pt  deliver;
+    ngx_mqtt_kafka_state_e     state;
+
+    rd_kafka_queue_t          *leaving;        /* of the asynchronous close */
+    rd_kafka_topic_partition_list_t  *revoked; /* to be given back */
+
+    ngx_queue_t                partitions;
+    ngx_uint_t                 npartitions;
+
+    ngx_uint_t                 messages;       /* in flight */
+    size_t                     size;           /*   bytes of them */
+
+    ngx_event_t                wait;           /* for the predecessor */
+    ngx_msec_t                 reopen_time;
+    ngx_msec_t                 revoke_time;
+    ngx_msec_t                 leave_time;
+
+    unsigned                   full:1;         /* until it falls to half */
+    unsigned                   fenced:1;       /* our instance id is taken */
+};
+
+
 struct ngx_mqtt_kafka_s {
     ngx_mqtt_worker_t         *worker;
     ngx_mqtt_kafka_conf_t     *conf;
@@ -116,6 +188,8 @@ struct ngx_mqtt_kafka_s {
     ngx_mqtt_kafka_handle_t    producer;
     ngx_mqtt_kafka_topic_t    *topics;
     ngx_uint_t                 ntopics;
+
+    ngx_mqtt_kafka_consumer_t  consumer;
 
     ngx_queue_t                entries;        /* in the order of produce() */
     ngx_uint_t                 messages;       /* entries, */
@@ -150,6 +224,14 @@ void ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h);
 ngx_int_t ngx_mqtt_kafka_drain(ngx_mqtt_kafka_handle_t *h,
     ngx_msec_t timeout);
 
+/* a log line, an error, or what belongs to the handler; as the latter */
+ngx_int_t ngx_mqtt_kafka_event(ngx_mqtt_kafka_handle_t *h,
+    rd_kafka_event_t *event);
+
+/* "queue" wakes the handle too */
+void ngx_mqtt_kafka_watch_queue(ngx_mqtt_kafka_handle_t *h,
+    rd_kafka_queue_t *queue);
+
 /* a broker has answered */
 void ngx_mqtt_kafka_up(ngx_mqtt_kafka_handle_t *h);
 
@@ -166,6 +248,26 @@ ngx_int_t ngx_mqtt_kafka_properties_init(ngx_conf_t *cf,
     ngx_mqtt_gateway_t *gw, rd_kafka_conf_t *properties);
 char *ngx_mqtt_kafka_properties_check(ngx_conf_t *cf,
     ngx_mqtt_kafka_conf_t *kcf);
+
+
+/* ngx_mqtt_kafka_consumer_conf.c */
+
+/*
+ * Which of the two a property belongs to; one that is not known here is given
+ * to both.
+ */
+
+#define NGX_MQTT_KAFKA_PRODUCER_ONLY   1
+#define NGX_MQTT_KAFKA_CONSUMER_ONLY   2
+
+ngx_uint_t ngx_mqtt_kafka_property_scope(ngx_str_t *name);
+ngx_int_t ngx_mqtt_kafka_consumer_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
+    ngx_mqtt_kafka_conf_t *kcf);
+char *ngx_mqtt_kafka_consumer_check(ngx_conf_t *cf,
+    ngx_mqtt_kafka_conf_t *kcf, ngx_str_t *name, ngx_str_t *value);
+
+/* what no directive has set, at the end of the block */
+void ngx_mqtt_kafka_consumer_bounds(ngx_mqtt_kafka_conf_t *kcf);
 
 
 /* ngx_mqtt_kafka_record.c */
@@ -198,6 +300,38 @@ void ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k);
 
 ngx_int_t ngx_mqtt_kafka_producer_open(ngx_mqtt_kafka_t *k);
 void ngx_mqtt_kafka_producer_close(ngx_mqtt_kafka_t *k);
+
+
+/* ngx_mqtt_kafka_consumer.c */
+
+void ngx_mqtt_kafka_consumer_beat(ngx_mqtt_kafka_t *k);
+void ngx_mqtt_kafka_consumer_stop(ngx_mqtt_kafka_t *k);
+
+
+/* ngx_mqtt_kafka_partition.c */
+
+/* NGX_ERROR: out of memory */
+ngx_int_t ngx_mqtt_kafka_partition_add(ngx_mqtt_kafka_consumer_t *kc,
+    const char *topic, int32_t number);
+
+/* no more is taken from it, or from all: what is in flight may complete */
+void ngx_mqtt_kafka_partition_revoke(ngx_mqtt_kafka_consumer_t *kc,
+    const char *topic, int32_t number);
+void ngx_mqtt_kafka_partitions_revoke(ngx_mqtt_kafka_consumer_t *kc);
+
+/* 1 if a partition that is revoked has records in flight */
+ngx_uint_t ngx_mqtt_kafka_partitions_pending(ngx_mqtt_kafka_consumer_t *kc);
+
+/* those revoked go, the rest is not waited for */
+void ngx_mqtt_kafka_partitions_remove(ngx_mqtt_kafka_consumer_t *kc);
+
+/* takes records from all partitions, as many as a turn allows */
+void ngx_mqtt_kafka_partitions_take(ngx_mqtt_kafka_consumer_t *kc);
+
+/* what is done is handed to librdkafka, which commits it */
+void ngx_mqtt_kafka_partitions_store(ngx_mqtt_kafka_consumer_t *kc);
+
+void ngx_mqtt_kafka_partitions_resume(ngx_mqtt_kafka_consumer_t *kc);
 
 
 /* ngx_mqtt_kafka_replace.c */

@@ -106,6 +106,13 @@ ngx_mqtt_kafka_full(ngx_mqtt_kafka_t *k)
 
 
 ngx_uint_t
+ngx_mqtt_kafka_dead_letter_topic(ngx_mqtt_kafka_t *k)
+{
+    return k->conf->dead_letter;
+}
+
+
+ngx_uint_t
 ngx_mqtt_kafka_pending(ngx_mqtt_kafka_t *k)
 {
     return k ? k->messages : 0;
@@ -399,6 +406,7 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
     k->producer.handler = ngx_mqtt_kafka_reports;
     k->producer.on_fatal = ngx_mqtt_kafka_fatal;
     k->producer.on_turn = ngx_mqtt_kafka_turn;
+    k->producer.events = RD_KAFKA_EVENT_DR;
 
     rc = ngx_mqtt_kafka_producer_open(k);
 

@@ -35,6 +35,8 @@ static ngx_uint_t ngx_mqtt_kafka_property_is(ngx_str_t *name,
     const char **list);
 static ngx_int_t ngx_mqtt_kafka_property_file(ngx_conf_t *cf,
     ngx_str_t *value);
+static char *ngx_mqtt_kafka_properties_try(ngx_conf_t *cf,
+    rd_kafka_type_t type, rd_kafka_conf_t *conf);
 static char *ngx_mqtt_kafka_sasl_check(ngx_conf_t *cf,
     rd_kafka_conf_t *properties);
 
@@ -138,6 +140,7 @@ ngx_mqtt_kafka_set_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 {
     char                    errstr[NGX_MQTT_KAFKA_ERRSTR];
     ngx_str_t              *value, *name;
+    ngx_uint_t              scope;
     rd_kafka_conf_res_t     res;
     ngx_mqtt_kafka_conf_t  *kcf;
 
@@ -161,8 +164,27 @@ ngx_mqtt_kafka_set_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     *name = value[1];
 
-    res = rd_kafka_conf_set(kcf->properties, (char *) value[1].data,
-                            (char *) value[2].data, errstr, sizeof(errstr));
+    if (ngx_strcmp(name->data, "group.instance.id") == 0) {
+
+        /* each worker makes its own of it */
+
+        return NGX_CONF_OK;
+    }
+
+    scope = ngx_mqtt_kafka_property_scope(name);
+    res = RD_KAFKA_CONF_OK;
+
+    if (scope != NGX_MQTT_KAFKA_CONSUMER_ONLY) {
+        res = rd_kafka_conf_set(kcf->properties, (char *) value[1].data,
+                                (char *) value[2].data, errstr,
+                                sizeof(errstr));
+    }
+
+    if (scope != NGX_MQTT_KAFKA_PRODUCER_ONLY && res == RD_KAFKA_CONF_OK) {
+        res = rd_kafka_conf_set(kcf->consumer, (char *) value[1].data,
+                                (char *) value[2].data, errstr,
+                                sizeof(errstr));
+    }
 
     if (res == RD_KAFKA_CONF_OK) {
         return NGX_CONF_OK;
@@ -197,6 +219,10 @@ ngx_mqtt_kafka_property_check(ngx_conf_t *cf, ngx_mqtt_kafka_conf_t *kcf,
                                property->text);
             return NGX_CONF_ERROR;
         }
+    }
+
+    if (ngx_mqtt_kafka_consumer_check(cf, kcf, name, value) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     if (ngx_mqtt_kafka_property_is(name, ngx_mqtt_kafka_acks)
@@ -335,17 +361,33 @@ ngx_mqtt_kafka_properties_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
 char *
 ngx_mqtt_kafka_properties_check(ngx_conf_t *cf, ngx_mqtt_kafka_conf_t *kcf)
 {
+    if (ngx_mqtt_kafka_properties_try(cf, RD_KAFKA_PRODUCER, kcf->properties)
+        != NGX_CONF_OK
+        || ngx_mqtt_kafka_properties_try(cf, RD_KAFKA_CONSUMER, kcf->consumer)
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_mqtt_kafka_sasl_check(cf, kcf->properties);
+}
+
+
+static char *
+ngx_mqtt_kafka_properties_try(ngx_conf_t *cf, rd_kafka_type_t type,
+    rd_kafka_conf_t *conf)
+{
     char              errstr[NGX_MQTT_KAFKA_ERRSTR];
     rd_kafka_t       *client;
     rd_kafka_conf_t  *properties;
 
-    properties = rd_kafka_conf_dup(kcf->properties);
+    properties = rd_kafka_conf_dup(conf);
 
     (void) rd_kafka_conf_set(properties, "partition.assignment.strategy",
                              "nginx", errstr, sizeof(errstr));
 
-    client = rd_kafka_new(RD_KAFKA_PRODUCER, properties, errstr,
-                          sizeof(errstr));
+    client = rd_kafka_new(type, properties, errstr, sizeof(errstr));
+
     if (client) {
         rd_kafka_destroy(client);
         return NGX_CONF_OK;
@@ -354,7 +396,7 @@ ngx_mqtt_kafka_properties_check(ngx_conf_t *cf, ngx_mqtt_kafka_conf_t *kcf)
     rd_kafka_conf_destroy(properties);
 
     if (ngx_strstr(errstr, "partition.assignment.strategy")) {
-        return ngx_mqtt_kafka_sasl_check(cf, kcf->properties);
+        return NGX_CONF_OK;
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "Kafka properties: %s", errstr);

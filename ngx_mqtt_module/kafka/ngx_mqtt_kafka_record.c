@@ -80,7 +80,6 @@ static ngx_int_t
 ngx_mqtt_kafka_entry_headers(ngx_mqtt_kafka_entry_t *e,
     ngx_mqtt_kafka_record_t *rec)
 {
-    const void    *value;
     ngx_uint_t     i;
     ngx_keyval_t  *h;
 
@@ -91,12 +90,10 @@ ngx_mqtt_kafka_entry_headers(ngx_mqtt_kafka_entry_t *e,
     for (i = 0; i < rec->nheaders; i++) {
         h = &rec->headers[i];
 
-        /* NULL would be a null value, not an empty one */
-
-        value = h->value.len ? h->value.data : (u_char *) "";
+        /* NULL is a null value: that of a dead letter may be one */
 
         if (rd_kafka_header_add(e->headers, (char *) h->key.data,
-                                h->key.len, value, h->value.len)
+                                h->key.len, h->value.data, h->value.len)
             != RD_KAFKA_RESP_ERR_NO_ERROR)
         {
             return NGX_ERROR;

@@ -28,6 +28,8 @@
 
 #include "ngx_mqtt_redis_core.h"
 
+#include <poll.h>
+
 
 /* reads per event, then the other connections of the worker come first */
 
@@ -153,6 +155,62 @@ ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r)
     }
 
     ngx_mqtt_redis_requeue_all(r, NGX_MQTT_REDIS_KEEP_NONE);
+}
+
+
+void
+ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
+{
+    ngx_msec_t         end;
+    struct pollfd      pfd;
+    ngx_connection_t  *c;
+    ngx_mqtt_redis_t  *r;
+
+    r = w->redis;
+
+    if (r == NULL) {
+        return;
+    }
+
+    ngx_time_update();
+    end = ngx_current_msec + timeout;
+
+    while (r->pending && r->state == NGX_MQTT_REDIS_READY) {
+
+        ngx_mqtt_redis_flush(r);
+
+        if (r->state != NGX_MQTT_REDIS_READY) {
+            return;
+        }
+
+        c = r->peer.connection;
+
+        pfd.fd = c->fd;
+        pfd.events = c->write->ready ? POLLIN : POLLIN|POLLOUT;
+        pfd.revents = 0;
+
+        (void) poll(&pfd, 1, 10);
+
+        if (pfd.revents & POLLOUT) {
+            c->write->ready = 1;
+        }
+
+        if (pfd.revents & ~POLLOUT) {
+            c->read->ready = 1;
+            c->read->available = -1;
+            ngx_mqtt_redis_read_handler(c->read);
+        }
+
+        if (!ngx_queue_empty(&w->ops_completed)) {
+            ngx_mqtt_op_handler(&w->op_event);
+        }
+
+        ngx_time_update();
+
+        if ((ngx_msec_int_t) (ngx_current_msec - end) >= 0) {
+            return;
+        }
+    }
 }
 
 

@@ -66,6 +66,12 @@ ngx_int_t ngx_mqtt_redis_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_stop(ngx_mqtt_worker_t *w);
 
 /*
+ * Before stop(), when there is no event loop any more: waits up to "timeout"
+ * ms for the replies of the commands that are pending, if Redis is there.
+ */
+void ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout);
+
+/*
  * A connection of its own for commands that block: nobody else's wait behind
  * them.  It is not in the status, says nothing of a Redis that is away, does
  * not hold a worker that exits, and knows no scripts.  A command may block

@@ -368,7 +368,7 @@ ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
     }
 
     if (dir->npending || ngx_mqtt_dir_has_groups(dir, gate)) {
-        ngx_mqtt_groups_reset(groups);
+        ngx_mqtt_groups_reset(groups, workers);
 
         groups->incomplete = ngx_mqtt_dir_bit(dir->pending, w->slot_index)
                              != 0;
@@ -376,7 +376,7 @@ ngx_mqtt_directory_find(ngx_mqtt_worker_t *w, ngx_str_t *topic,
         ngx_mqtt_dir_match(dir, topic, wanted, workers->bits,
                            ngx_mqtt_directory_group, groups);
 
-        if (groups->groups.nelts) {
+        if (groups->groups.nelts || groups->more) {
             workers->groups = groups->serial;
         }
 

@@ -237,14 +237,14 @@ ngx_mqtt_nodes_push(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 {
     u_char               head[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t            rc;
-    ngx_str_t            parts[6], frame;
+    ngx_str_t            parts[7], frame;
     ngx_uint_t           i;
     ngx_mqtt_member_t  **members;
 
     rc = ngx_mqtt_route_frame_parts(w, m, logged, head, parts);
 
     if (rc == NGX_OK) {
-        rc = ngx_mqtt_inbox_frame(w, NGX_MQTT_FRAME_PUBLISH, parts, 6,
+        rc = ngx_mqtt_inbox_frame(w, NGX_MQTT_FRAME_PUBLISH, parts, 7,
                                   &frame);
         ngx_mqtt_route_frame_free(w, logged, parts);
     }
@@ -269,7 +269,7 @@ ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_share_t *share, ngx_mqtt_push_t *push)
 {
     u_char            head[NGX_MQTT_FRAME_MSG_HEAD], lengths[2][4];
-    ngx_str_t         parts[9], frame;
+    ngx_str_t         parts[5 + NGX_MQTT_FRAME_MSG_PARTS], frame;
     ngx_mqtt_want_t  *want;
 
     want = ngx_mqtt_nodes_choose(w, share);
@@ -287,12 +287,10 @@ ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     parts[4].data = head;
     parts[4].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
-    parts[5] = m->topic;
-    parts[6] = m->payload;
-    parts[7] = m->props;
-    parts[8] = m->origin;
+    ngx_mqtt_frame_msg_parts(&parts[5], m);
 
-    if (ngx_mqtt_inbox_frame(w, NGX_MQTT_FRAME_GROUP, parts, 9, &frame)
+    if (ngx_mqtt_inbox_frame(w, NGX_MQTT_FRAME_GROUP, parts,
+                             5 + NGX_MQTT_FRAME_MSG_PARTS, &frame)
         != NGX_OK)
     {
         if (push) {

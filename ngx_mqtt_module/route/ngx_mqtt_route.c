@@ -446,9 +446,7 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_route_t *route = data;
 
-    uint64_t          *id;
-    ngx_queue_t       *q;
-    ngx_mqtt_share_t  *share;
+    ngx_queue_t  *q;
 
     if (route->logged) {
         route->number = ngx_mqtt_route_number(route->logged, &node->node.key);
@@ -464,13 +462,8 @@ ngx_mqtt_route_matched(void *data, ngx_mqtt_filter_node_t *node)
 
     /* for publish(), who knows of the other members */
 
-    for (share = node->shares; share; share = share->next) {
-        id = ngx_array_push(&route->shared);
-        if (id == NULL) {
-            return;
-        }
-
-        *id = share->id;
+    if (node->shares) {
+        ngx_mqtt_share_matched(&route->shared, node);
     }
 }
 

@@ -222,7 +222,7 @@ void ngx_mqtt_filters_free(ngx_mqtt_worker_t *w, ngx_mqtt_filters_t *filters);
 
 typedef struct {
     uint64_t                  bits[NGX_MQTT_WORKERS_WORDS];
-    uint64_t                  groups;        /* 0: none was found; otherwise
+    uint64_t                  groups;        /* 0: there are none; otherwise
                                                 groups->serial */
 } ngx_mqtt_workers_t;
 
@@ -285,6 +285,10 @@ void ngx_mqtt_route_replay(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 void ngx_mqtt_share_done(ngx_mqtt_shared_t *sd);
 void ngx_mqtt_share_again(ngx_mqtt_shared_t *sd);
 
+/* 1: the subscriber is the only member of the group that it was for */
+ngx_uint_t ngx_mqtt_share_alone(ngx_mqtt_shared_t *sd,
+    ngx_mqtt_subscriber_t *subscriber);
+
 /* the subscriber has room again; needed only while it is "stalled" */
 void ngx_mqtt_share_ready(ngx_mqtt_worker_t *w,
     ngx_mqtt_subscriber_t *subscriber);
@@ -293,6 +297,22 @@ void ngx_mqtt_share_ready(ngx_mqtt_worker_t *w,
 uint64_t ngx_mqtt_share_of(ngx_mqtt_shared_t *sd);
 uint64_t ngx_mqtt_share_id(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *name);
+
+/*
+ * 1 while one of the workers, or this one, has a client that is to be waited
+ * for, or has not read what it was sent; "workers" may be NULL: any of the
+ * node.  For whoever can wait, and asks again after a moment.
+ */
+ngx_uint_t ngx_mqtt_route_behind(ngx_mqtt_worker_t *w,
+    ngx_mqtt_workers_t *workers);
+
+/*
+ * Behind publish(), for whoever has to know that the message survives this
+ * process: an op of step(), which may be NULL, completes for each of the
+ * workers when it will have the message, or is gone.
+ */
+void ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
+    ngx_mqtt_op_t *(*step)(void *data), void *data);
 
 
 #endif /* _NGX_MQTT_ROUTE_H_INCLUDED_ */

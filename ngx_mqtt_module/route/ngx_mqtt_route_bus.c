@@ -22,6 +22,16 @@
 #include "ngx_mqtt_route_int.h"
 
 
+/*
+ * Unread by another worker, from all the others together.  Each message of it
+ * may be one that waits for the same client, before that worker can tell that
+ * the client has to be waited for: they should be far fewer than
+ * mqtt_max_queued.
+ */
+
+#define NGX_MQTT_ROUTE_BACKLOG  32768
+
+
 static ngx_uint_t ngx_mqtt_route_next_worker(ngx_mqtt_workers_t *workers,
     ngx_uint_t *slot);
 static ngx_int_t ngx_mqtt_route_write_logged(ngx_mqtt_worker_t *w,
@@ -76,7 +86,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 {
     u_char            head[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t         rc;
-    ngx_str_t         parts[6];
+    ngx_str_t         parts[7];
     ngx_uint_t        slot;
     ngx_mqtt_peer_t   peer;
     ngx_mqtt_zone_t  *zone;
@@ -99,7 +109,7 @@ ngx_mqtt_route_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         /* whoever is gone needs no message */
 
-        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 6)
+        if (ngx_mqtt_bus_send(w->bus, &peer, NGX_MQTT_FRAME_PUBLISH, parts, 7)
             == NGX_OK)
         {
             rc = NGX_OK;
@@ -122,10 +132,7 @@ ngx_mqtt_route_frame_parts(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     parts[1].data = head;
     parts[1].len = ngx_mqtt_frame_write_msg_head(head, m) - head;
-    parts[2] = m->topic;
-    parts[3] = m->payload;
-    parts[4] = m->props;
-    parts[5] = m->origin;
+    ngx_mqtt_frame_msg_parts(&parts[2], m);
 
     return NGX_OK;
 }
@@ -177,6 +184,74 @@ ngx_mqtt_route_write_logged(ngx_mqtt_worker_t *w, ngx_mqtt_logged_t *logged,
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_mqtt_route_behind(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers)
+{
+    size_t                 max;
+    ngx_uint_t             n;
+    ngx_mqtt_peer_t        peer;
+    ngx_mqtt_zone_t       *zone;
+    ngx_mqtt_zone_slot_t  *slot;
+
+    if (w->slot->behind) {
+        return 1;
+    }
+
+    zone = ngx_mqtt_zone(w->gateway);
+    max = NGX_MQTT_ROUTE_BACKLOG / zone->nslots;
+
+    for (n = 0; n < zone->nslots; n++) {
+        slot = &zone->slots[n];
+
+        if (slot->generation == 0 || slot->generation == w->generation) {
+            continue;
+        }
+
+        if (workers
+            && !(workers->bits[n / 64] & ((uint64_t) 1 << (n % 64))))
+        {
+            continue;
+        }
+
+        peer.node = 0;
+        peer.slot = n;
+        peer.generation = slot->generation;
+
+        if (slot->behind || ngx_mqtt_bus_backlog(w->bus, &peer) > max) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_mqtt_route_sent(ngx_mqtt_worker_t *w, ngx_mqtt_workers_t *workers,
+    ngx_mqtt_op_t *(*step)(void *data), void *data)
+{
+    ngx_uint_t        slot;
+    ngx_mqtt_op_t    *op;
+    ngx_mqtt_peer_t   peer;
+    ngx_mqtt_zone_t  *zone;
+
+    zone = ngx_mqtt_zone(w->gateway);
+    slot = 0;
+
+    while (ngx_mqtt_route_next_worker(workers, &slot)) {
+        peer.node = 0;
+        peer.slot = slot++;
+        peer.generation = zone->slots[peer.slot].generation;
+
+        op = step(data);
+
+        if (op && ngx_mqtt_bus_sent(w->bus, &peer, op) == NGX_OK) {
+            ngx_mqtt_op_post(op, NGX_OK, NGX_MQTT_SUCCESS);
+        }
+    }
 }
 
 

@@ -68,6 +68,8 @@ struct ngx_mqtt_groups_s {
     uint64_t                  only;        /* this group; 0: all */
     ngx_array_t               groups;      /* of ngx_mqtt_group_t */
     ngx_array_t               workers;     /* of ngx_mqtt_group_worker_t */
+    ngx_mqtt_workers_t        pending;     /* may have more groups */
+    unsigned                  more:1;      /* there is a pending worker */
     unsigned                  incomplete:1;    /* ours may be missing */
 };
 
@@ -93,6 +95,7 @@ struct ngx_mqtt_shares_s {
     ngx_event_t               again_event;
     ngx_mqtt_groups_t         found;       /* by prepare() */
     ngx_mqtt_groups_t         one;         /* of one group */
+    ngx_array_t               served;      /* ids, ngx_mqtt_share_rest.c */
     uint64_t                  tag;         /* the last one */
     time_t                    warned;
 };
@@ -140,6 +143,10 @@ void ngx_mqtt_share_leave(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 ngx_int_t ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers);
 
+/* the ids of our groups that match go to route->shared; their number */
+ngx_uint_t ngx_mqtt_share_match(ngx_mqtt_worker_t *w, ngx_str_t *topic);
+void ngx_mqtt_share_matched(void *data, ngx_mqtt_filter_node_t *node);
+
 /*
  * To a member of this worker, or of any worker but those in "tried".  "sd" is
  * NULL for a new message and taken with NGX_OK.  NGX_DECLINED: nobody here
@@ -149,6 +156,10 @@ ngx_int_t ngx_mqtt_share_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     uint64_t group, ngx_mqtt_shared_t *sd);
 void ngx_mqtt_share_to_any(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     uint64_t group, ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
+
+/* counted, and logged now and then */
+void ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_shared_t *sd);
 
 /* 1: the group has a member in this node */
 ngx_uint_t ngx_mqtt_share_is_here(ngx_mqtt_worker_t *w, ngx_str_t *topic,
@@ -172,11 +183,23 @@ ngx_int_t ngx_mqtt_share_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 void ngx_mqtt_share_send_done(ngx_mqtt_shared_t *sd);
 
 
+/*
+ * ngx_mqtt_share_rest.c: to all groups of the workers in "visit" but those
+ * served, or to one group if "only" is not 0.  NGX_DECLINED: none of the
+ * workers is there.
+ */
+
+void ngx_mqtt_share_rest_init(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_share_rest_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    uint64_t only, ngx_mqtt_workers_t *visit, ngx_array_t *served);
+
+
 /* ngx_mqtt_share_choose.c: which worker of a group is next */
 
 ngx_int_t ngx_mqtt_groups_init(ngx_mqtt_worker_t *w,
     ngx_mqtt_groups_t *groups);
-void ngx_mqtt_groups_reset(ngx_mqtt_groups_t *groups);
+void ngx_mqtt_groups_reset(ngx_mqtt_groups_t *groups,
+    ngx_mqtt_workers_t *pending);
 ngx_mqtt_group_t *ngx_mqtt_groups_add(ngx_mqtt_groups_t *groups, uint64_t id);
 ngx_int_t ngx_mqtt_groups_add_worker(ngx_mqtt_groups_t *groups,
     ngx_mqtt_group_t *group, ngx_uint_t slot, ngx_uint_t members,

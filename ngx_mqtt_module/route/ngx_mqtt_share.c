@@ -46,11 +46,15 @@ static void ngx_mqtt_share_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node, ngx_mqtt_share_t *share);
 static ngx_mqtt_share_t *ngx_mqtt_share_find(ngx_mqtt_worker_t *w,
     uint64_t id);
+static ngx_uint_t ngx_mqtt_share_found(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *found);
+static ngx_uint_t ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_groups_t *found);
+static void ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_groups_t *found);
 static ngx_int_t ngx_mqtt_share_route(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
     ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
-static void ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_shared_t *sd);
 static void ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_mqtt_share_t *share, ngx_uint_t stalled);
 static ngx_mqtt_sub_t *ngx_mqtt_share_pick(ngx_mqtt_worker_t *w,
@@ -70,7 +74,10 @@ ngx_mqtt_share_start(ngx_mqtt_worker_t *w)
     }
 
     if (ngx_mqtt_groups_init(w, &shares->found) != NGX_OK
-        || ngx_mqtt_groups_init(w, &shares->one) != NGX_OK)
+        || ngx_mqtt_groups_init(w, &shares->one) != NGX_OK
+        || ngx_array_init(&shares->served, w->cycle->pool, 16,
+                          sizeof(uint64_t))
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -87,6 +94,7 @@ ngx_mqtt_share_start(ngx_mqtt_worker_t *w)
     w->route->shares = shares;
 
     ngx_mqtt_share_bus_init(w);
+    ngx_mqtt_share_rest_init(w);
 
     return NGX_OK;
 }
@@ -285,15 +293,11 @@ ngx_int_t
 ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_workers_t *workers)
 {
-    uint64_t            *ids;
-    ngx_uint_t           i, n;
-    ngx_mqtt_group_t    *group;
-    ngx_mqtt_share_t    *share;
+    ngx_uint_t           n;
     ngx_mqtt_groups_t   *found;
-    ngx_mqtt_workers_t   again, tried;
+    ngx_mqtt_workers_t   again;
 
     found = &w->route->shares->found;
-    n = 0;
 
     if (workers->groups && workers->groups != found->serial) {
 
@@ -303,43 +307,79 @@ ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
         workers = &again;
     }
 
-    if (workers->groups) {
-        group = found->groups.elts;
-        n = found->groups.nelts;
+    if (workers->groups == 0) {
 
-        for (i = 0; i < n; i++) {
-            ngx_memzero(&tried, sizeof(ngx_mqtt_workers_t));
+        /* nobody else has members */
 
-            if (found->incomplete) {
-                share = ngx_mqtt_share_find(w, group[i].id);
+        return ngx_mqtt_share_ours(w, m, NULL) ? NGX_OK : NGX_DECLINED;
+    }
 
-                if (share) {
-                    share->serial = found->serial;
-                }
-            }
+    n = ngx_mqtt_share_found(w, m, found);
 
-            if (ngx_mqtt_share_route(w, m, found, &group[i], NULL, &tried)
-                != NGX_OK)
-            {
-                ngx_mqtt_share_drop(w, m, NULL);
+    if (found->incomplete) {
+        n += ngx_mqtt_share_ours(w, m, found);
+    }
+
+    if (found->more) {
+        ngx_mqtt_share_rest(w, m, found);
+        n++;
+    }
+
+    return n ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_share_found(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_groups_t *found)
+{
+    ngx_uint_t           i;
+    ngx_mqtt_group_t    *group;
+    ngx_mqtt_share_t    *share;
+    ngx_mqtt_workers_t   tried;
+
+    group = found->groups.elts;
+
+    for (i = 0; i < found->groups.nelts; i++) {
+
+        if (found->incomplete) {
+            share = ngx_mqtt_share_find(w, group[i].id);
+
+            if (share) {
+                share->serial = found->serial;
             }
         }
 
-        if (!found->incomplete) {
-            return n ? NGX_OK : NGX_DECLINED;
+        ngx_memzero(&tried, sizeof(ngx_mqtt_workers_t));
+
+        if (ngx_mqtt_share_route(w, m, found, &group[i], NULL, &tried)
+            != NGX_OK)
+        {
+            ngx_mqtt_share_drop(w, m, NULL);
         }
     }
 
-    /* nobody else has members, or the directory does not know ours yet */
+    return i;
+}
 
+
+/* groups that match here, but those that were found */
+
+static ngx_uint_t
+ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_groups_t *found)
+{
+    uint64_t          *ids;
+    ngx_uint_t         i, n;
+    ngx_mqtt_share_t  *share;
+
+    n = 0;
     ids = w->route->shared.elts;
 
     for (i = 0; i < w->route->shared.nelts; i++) {
         share = ngx_mqtt_share_find(w, ids[i]);
 
-        if (share == NULL
-            || (workers->groups && share->serial == found->serial))
-        {
+        if (share == NULL || (found && share->serial == found->serial)) {
             continue;
         }
 
@@ -350,7 +390,76 @@ ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
         }
     }
 
-    return n ? NGX_OK : NGX_DECLINED;
+    return n;
+}
+
+
+/* groups that nobody but their own worker knows */
+
+static void
+ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_mqtt_groups_t *found)
+{
+    uint64_t          *id, *ids;
+    ngx_uint_t         i;
+    ngx_array_t       *served;
+    ngx_mqtt_group_t  *group;
+
+    served = &w->route->shares->served;
+    served->nelts = 0;
+
+    group = found->groups.elts;
+
+    for (i = 0; i < found->groups.nelts; i++) {
+        id = ngx_array_push(served);
+        if (id) {
+            *id = group[i].id;
+        }
+    }
+
+    ids = w->route->shared.elts;
+
+    for (i = 0; i < w->route->shared.nelts; i++) {
+        id = ngx_array_push(served);
+        if (id) {
+            *id = ids[i];
+        }
+    }
+
+    (void) ngx_mqtt_share_rest_send(w, m, 0, &found->pending, served);
+}
+
+
+ngx_uint_t
+ngx_mqtt_share_match(ngx_mqtt_worker_t *w, ngx_str_t *topic)
+{
+    ngx_mqtt_route_t  *route;
+
+    route = w->route;
+    route->shared.nelts = 0;
+
+    ngx_mqtt_filters_match(&route->filters, topic, ngx_mqtt_share_matched,
+                           &route->shared);
+
+    return route->shared.nelts;
+}
+
+
+void
+ngx_mqtt_share_matched(void *data, ngx_mqtt_filter_node_t *node)
+{
+    ngx_array_t *ids = data;
+
+    uint64_t          *id;
+    ngx_mqtt_share_t  *share;
+
+    for (share = node->shares; share; share = share->next) {
+        id = ngx_array_push(ids);
+
+        if (id) {
+            *id = share->id;
+        }
+    }
 }
 
 
@@ -388,12 +497,20 @@ ngx_mqtt_share_to_any(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t id,
 
     (void) ngx_mqtt_directory_find(w, &m->topic, &workers, one);
 
-    if (workers.groups) {
+    if (workers.groups && one->groups.nelts) {
         rc = ngx_mqtt_share_route(w, m, one, one->groups.elts, sd, tried);
     }
 
     if (rc != NGX_OK && !ngx_mqtt_workers_has(tried, w->slot_index)) {
         rc = ngx_mqtt_share_local(w, m, id, sd);
+    }
+
+    if (rc != NGX_OK && workers.groups && one->more) {
+        rc = ngx_mqtt_share_rest_send(w, m, id, &one->pending, NULL);
+
+        if (rc == NGX_OK && sd) {
+            ngx_mqtt_share_done(sd);
+        }
     }
 
     if (rc != NGX_OK) {
@@ -432,7 +549,7 @@ ngx_mqtt_share_route(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 }
 
 
-static void
+void
 ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_shared_t *sd)
 {
@@ -618,6 +735,54 @@ ngx_mqtt_shared_free(ngx_mqtt_shared_t *sd)
 {
     ngx_mqtt_msg_unref(sd->msg);
     ngx_mqtt_free(sd->worker, sd, sizeof(ngx_mqtt_shared_t));
+}
+
+
+ngx_uint_t
+ngx_mqtt_share_alone(ngx_mqtt_shared_t *sd, ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_uint_t                i, n;
+    ngx_mqtt_sub_t           *sub;
+    ngx_mqtt_share_t         *share;
+    ngx_mqtt_groups_t        *one;
+    ngx_mqtt_worker_t        *w;
+    ngx_mqtt_workers_t        workers;
+    ngx_mqtt_group_worker_t  *gw;
+
+    w = sd->worker;
+
+    share = ngx_mqtt_share_find(w, sd->group);
+    n = share ? share->nmembers : 0;
+
+    for (sub = subscriber->subs; sub; sub = sub->next) {
+
+        if (share && sub->share == share) {
+            n--;
+        }
+    }
+
+    if (n) {
+        return 0;
+    }
+
+    one = &w->route->shares->one;
+    one->only = sd->group;
+
+    (void) ngx_mqtt_directory_find(w, &sd->msg->topic, &workers, one);
+
+    if (workers.groups == 0) {
+        return 1;
+    }
+
+    gw = one->workers.elts;
+
+    for (i = 0; i < one->workers.nelts; i++) {
+        if (gw[i].slot != w->slot_index) {
+            return 0;
+        }
+    }
+
+    return !one->more;
 }
 
 

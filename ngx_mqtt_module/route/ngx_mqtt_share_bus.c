@@ -110,7 +110,7 @@ ngx_mqtt_share_send_frame(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     u_char      *p, *count;
     u_char       head[NGX_MQTT_SHARE_HEAD + NGX_MQTT_ZONE_SLOTS
                       + NGX_MQTT_FRAME_MSG_HEAD];
-    ngx_str_t    parts[5];
+    ngx_str_t    parts[1 + NGX_MQTT_FRAME_MSG_PARTS];
     ngx_uint_t   i, n;
 
     p = ngx_mqtt_frame_write_u64(head, group);
@@ -137,12 +137,10 @@ ngx_mqtt_share_send_frame(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     parts[0].data = head;
     parts[0].len = ngx_mqtt_frame_write_msg_head(p, m) - head;
-    parts[1] = m->topic;
-    parts[2] = m->payload;
-    parts[3] = m->props;
-    parts[4] = m->origin;
+    ngx_mqtt_frame_msg_parts(&parts[1], m);
 
-    return ngx_mqtt_bus_send(w->bus, peer, NGX_MQTT_FRAME_SHARE, parts, 5);
+    return ngx_mqtt_bus_send(w->bus, peer, NGX_MQTT_FRAME_SHARE, parts,
+                             1 + NGX_MQTT_FRAME_MSG_PARTS);
 }
 
 

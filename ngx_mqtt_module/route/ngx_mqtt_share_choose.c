@@ -48,9 +48,20 @@ ngx_mqtt_groups_init(ngx_mqtt_worker_t *w, ngx_mqtt_groups_t *groups)
 
 
 void
-ngx_mqtt_groups_reset(ngx_mqtt_groups_t *groups)
+ngx_mqtt_groups_reset(ngx_mqtt_groups_t *groups, ngx_mqtt_workers_t *pending)
 {
+    ngx_uint_t  i;
+
     groups->serial++;
+    groups->pending = *pending;
+    groups->more = 0;
+
+    for (i = 0; i < NGX_MQTT_WORKERS_WORDS; i++) {
+        if (pending->bits[i]) {
+            groups->more = 1;
+        }
+    }
+
     groups->groups.nelts = 0;
     groups->workers.nelts = 0;
 }

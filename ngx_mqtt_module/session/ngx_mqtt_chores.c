@@ -7,11 +7,13 @@
 /*
  * Chores: what a script that changed a session leaves to be done elsewhere.
  *
- *     filters -> reader detached -> noted in the session
+ *     wills -> published       \
+ *     filters -> reader detached } -> noted in the session
  *
- * (1) A chore stands in the session until it is done: whoever dies before
- *     leaves it to the next claim, or to who takes over from this worker.
- * (2) Each is idempotent; done twice it changes nothing.
+ * (1) A chore stands in the session until it is done, and the client id in the
+ *     list of this worker: whoever takes over from it does what is left.
+ * (2) A will in the session carries the owner who publishes it.  Scripts
+ *     return all that are ours, also those that are under way already.
  * (3) There is one object for a client id, which lives while something of it
  *     is under way.
  *
@@ -20,6 +22,13 @@
 
 
 #include "ngx_mqtt_session_int.h"
+
+
+typedef struct {
+    ngx_queue_t                 queue;     /* in chores->wills */
+    ngx_mqtt_chores_t          *chores;
+    uint64_t                    number;
+} ngx_mqtt_chore_will_t;
 
 
 /* a reader being detached; the bytes of the filter behind the struct */
@@ -31,11 +40,14 @@ typedef struct {
 } ngx_mqtt_chore_reader_t;
 
 
-static void ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch,
+static void ngx_mqtt_chores_will(ngx_mqtt_chores_t *ch, ngx_str_t *number,
+    ngx_str_t *message);
+static void ngx_mqtt_chores_published(ngx_mqtt_op_t *op);
+static void ngx_mqtt_chores_detach(ngx_mqtt_chores_t *ch,
     ngx_str_t *filter, uint64_t epoch);
 static void ngx_mqtt_chores_detached(ngx_mqtt_op_t *op);
-static void ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
-    uint64_t epoch);
+static void ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind,
+    ngx_str_t *name, ngx_str_t *value);
 static void ngx_mqtt_chores_noted(ngx_mqtt_op_t *op);
 
 
@@ -60,6 +72,9 @@ ngx_mqtt_chores_get(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
 
     ch->worker = w;
     ch->refs = 1;
+    ch->kept = 0;
+    ngx_queue_init(&ch->wills);
+
     ch->node.key.len = client_id->len;
     ch->node.key.data = (u_char *) ch + sizeof(ngx_mqtt_chores_t);
 
@@ -83,27 +98,219 @@ ngx_mqtt_chores_unref(ngx_mqtt_chores_t *ch)
 
     ngx_mqtt_hash_remove(&ch->worker->sessions->chores, &ch->node);
 
+    if (ch->kept) {
+        ch->worker->sessions->left_behind = 1;
+
+    } else {
+        ngx_mqtt_session_unlist(ch->worker, &ch->node.key);
+    }
+
     ngx_mqtt_free(ch->worker, ch,
                   sizeof(ngx_mqtt_chores_t) + ch->node.key.len);
 }
 
 
 void
-ngx_mqtt_chores_detach(ngx_mqtt_chores_t *ch, ngx_mqtt_redis_reply_t *filters)
+ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead, ngx_uint_t lost,
+    ngx_mqtt_op_t *op)
 {
-    uint64_t    epoch;
+    ngx_str_t           argv[6];
+    ngx_mqtt_worker_t  *w;
+
+    w = ch->worker;
+
+    if (ngx_mqtt_session_key(w, &ch->node.key, &argv[0]) != NGX_OK) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
+        return;
+    }
+
+    argv[1] = w->sessions->owner;
+    ngx_str_null(&argv[2]);
+    argv[3] = *dead;
+    ngx_str_null(&argv[4]);
+    ngx_str_set(&argv[5], "0");
+
+    if (lost) {
+        ngx_str_set(&argv[5], "1");
+    }
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1, 6, argv,
+                          NGX_MQTT_REDIS_WAIT, op);
+
+    ngx_mqtt_free(w, argv[0].data, argv[0].len);
+}
+
+
+ngx_int_t
+ngx_mqtt_chores_ended(ngx_mqtt_chores_t *ch, ngx_mqtt_op_t *op,
+    ngx_int_t *state, ngx_str_t *when)
+{
+    ngx_mqtt_redis_reply_t  *reply;
+
+    reply = op->result;
+
+    if (op->rc != NGX_OK
+        || reply->type != NGX_MQTT_REDIS_ARRAY
+        || reply->nelts != 4
+        || reply->elts[0]->type != NGX_MQTT_REDIS_INTEGER
+        || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
+        || reply->elts[2]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY)
+    {
+        /* it is still listed, and left to who takes over */
+
+        ch->kept = 1;
+
+        if (op->rc != NGX_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, ch->worker->log, 0,
+                          "unexpected reply of Redis to the end of a session");
+        }
+
+        return NGX_ERROR;
+    }
+
+    *state = (ngx_int_t) reply->elts[0]->integer;
+    *when = reply->elts[1]->str;
+
+    ngx_mqtt_chores_run(ch, reply->elts[2], reply->elts[3]);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_chores_run(ngx_mqtt_chores_t *ch, ngx_mqtt_redis_reply_t *wills,
+    ngx_mqtt_redis_reply_t *filters)
+{
     ngx_uint_t  i;
 
-    for (i = 0; i + 1 < filters->nelts; i += 2) {
-        epoch = ngx_mqtt_session_number(&filters->elts[i + 1]->str);
+    if (ch->worker->sessions->leaving && (wills->nelts || filters->nelts)) {
+        ch->kept = 1;
+        return;
+    }
 
-        ngx_mqtt_chores_detach_one(ch, &filters->elts[i]->str, epoch);
+    for (i = 0; i + 1 < wills->nelts; i += 2) {
+        ngx_mqtt_chores_will(ch, &wills->elts[i]->str,
+                             &wills->elts[i + 1]->str);
+    }
+
+    for (i = 0; i + 1 < filters->nelts; i += 2) {
+        ngx_mqtt_chores_detach(ch, &filters->elts[i]->str,
+                         ngx_mqtt_session_number(&filters->elts[i + 1]->str));
     }
 }
 
 
 static void
-ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
+ngx_mqtt_chores_will(ngx_mqtt_chores_t *ch, ngx_str_t *number,
+    ngx_str_t *message)
+{
+    uint64_t                n;
+    ngx_queue_t            *q;
+    ngx_mqtt_msg_t         *m;
+    ngx_mqtt_chore_will_t  *will;
+
+    n = ngx_mqtt_session_number(number);
+
+    for (q = ngx_queue_head(&ch->wills);
+         q != ngx_queue_sentinel(&ch->wills);
+         q = ngx_queue_next(q))
+    {
+        will = ngx_queue_data(q, ngx_mqtt_chore_will_t, queue);
+
+        if (will->number == n) {
+            return;
+        }
+    }
+
+    m = ngx_mqtt_frame_read_msg(ch->worker, message);
+
+    if (m == NULL) {
+        ngx_log_error(NGX_LOG_ERR, ch->worker->log, 0,
+                      "cannot read the will of a session");
+        ch->kept = 1;
+        return;
+    }
+
+    ngx_mqtt_chores_publish(ch, n, m);
+
+    ngx_mqtt_msg_unref(m);
+}
+
+
+void
+ngx_mqtt_chores_publish(ngx_mqtt_chores_t *ch, uint64_t number,
+    ngx_mqtt_msg_t *m)
+{
+    ngx_mqtt_op_t          *op;
+    ngx_mqtt_worker_t      *w;
+    ngx_mqtt_chore_will_t  *will;
+
+    w = ch->worker;
+
+    will = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_chore_will_t));
+    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_chores_published, will);
+
+    if (will == NULL || op == NULL) {
+
+        if (will) {
+            ngx_mqtt_free(w, will, sizeof(ngx_mqtt_chore_will_t));
+        }
+
+        if (op) {
+            ngx_mqtt_op_cancel(op);
+        }
+
+        ch->kept = 1;
+        return;
+    }
+
+    will->chores = ch;
+    will->number = number;
+
+    ngx_queue_insert_tail(&ch->wills, &will->queue);
+
+    ch->refs++;
+    w->sessions->nwills++;
+
+    w->sessions->publish(w, m, op);
+}
+
+
+static void
+ngx_mqtt_chores_published(ngx_mqtt_op_t *op)
+{
+    u_char                  text[NGX_INT64_LEN];
+    ngx_str_t               number;
+    ngx_mqtt_worker_t      *w;
+    ngx_mqtt_chores_t      *ch;
+    ngx_mqtt_chore_will_t  *will;
+
+    w = op->worker;
+    will = op->data;
+    ch = will->chores;
+
+    w->sessions->nwills--;
+
+    if (op->rc != NGX_OK) {
+        ch->kept = 1;
+
+    } else if (will->number) {
+        number.data = text;
+        number.len = ngx_sprintf(text, "%uL", will->number) - text;
+
+        ngx_mqtt_chores_note(ch, 'p', &number, &w->sessions->owner);
+    }
+
+    ngx_queue_remove(&will->queue);
+    ngx_mqtt_free(w, will, sizeof(ngx_mqtt_chore_will_t));
+
+    ngx_mqtt_chores_unref(ch);
+}
+
+
+static void
+ngx_mqtt_chores_detach(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
     uint64_t epoch)
 {
     ngx_mqtt_op_t            *op;
@@ -112,13 +319,9 @@ ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
 
     w = ch->worker;
 
-    if (w->sessions->detach == NULL) {
-        ngx_mqtt_chores_note(ch, filter, epoch);
-        return;
-    }
-
     reader = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_chore_reader_t) + filter->len);
     if (reader == NULL) {
+        ch->kept = 1;
         return;
     }
 
@@ -127,6 +330,7 @@ ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
     if (op == NULL) {
         ngx_mqtt_free(w, reader,
                       sizeof(ngx_mqtt_chore_reader_t) + filter->len);
+        ch->kept = 1;
         return;
     }
 
@@ -139,6 +343,11 @@ ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
 
     ch->refs++;
 
+    if (w->sessions->detach == NULL) {
+        ngx_mqtt_op_post(op, NGX_OK, NGX_MQTT_SUCCESS);
+        return;
+    }
+
     w->sessions->detach(w, &reader->filter, &ch->node.key, epoch, op);
 }
 
@@ -146,6 +355,8 @@ ngx_mqtt_chores_detach_one(ngx_mqtt_chores_t *ch, ngx_str_t *filter,
 static void
 ngx_mqtt_chores_detached(ngx_mqtt_op_t *op)
 {
+    u_char                    text[NGX_INT64_LEN];
+    ngx_str_t                 number;
     ngx_mqtt_chores_t        *ch;
     ngx_mqtt_chore_reader_t  *reader;
 
@@ -153,7 +364,13 @@ ngx_mqtt_chores_detached(ngx_mqtt_op_t *op)
     ch = reader->chores;
 
     if (op->rc == NGX_OK) {
-        ngx_mqtt_chores_note(ch, &reader->filter, reader->epoch);
+        number.data = text;
+        number.len = ngx_sprintf(text, "%uL", reader->epoch) - text;
+
+        ngx_mqtt_chores_note(ch, 'g', &reader->filter, &number);
+
+    } else {
+        ch->kept = 1;
     }
 
     ngx_mqtt_free(op->worker, reader,
@@ -164,28 +381,40 @@ ngx_mqtt_chores_detached(ngx_mqtt_op_t *op)
 
 
 static void
-ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, ngx_str_t *filter, uint64_t epoch)
+ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind, ngx_str_t *name,
+    ngx_str_t *value)
 {
-    u_char              number[NGX_INT64_LEN];
-    ngx_str_t           argv[3];
+    ngx_str_t           argv[3], *field;
     ngx_mqtt_op_t      *op;
     ngx_mqtt_worker_t  *w;
 
     w = ch->worker;
+    field = &argv[1];
+
+    field->len = name->len + 1;
+    field->data = ngx_mqtt_alloc(w, field->len);
 
     op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_chores_noted, ch);
-    if (op == NULL) {
+
+    if (field->data == NULL || op == NULL
+        || ngx_mqtt_session_key(w, &ch->node.key, &argv[0]) != NGX_OK)
+    {
+        if (field->data) {
+            ngx_mqtt_free(w, field->data, field->len);
+        }
+
+        if (op) {
+            ngx_mqtt_op_cancel(op);
+        }
+
+        ch->kept = 1;
         return;
     }
 
-    if (ngx_mqtt_session_key(w, &ch->node.key, &argv[0]) != NGX_OK) {
-        ngx_mqtt_op_cancel(op);
-        return;
-    }
+    field->data[0] = kind;
+    ngx_memcpy(field->data + 1, name->data, name->len);
 
-    argv[1] = *filter;
-    argv[2].data = number;
-    argv[2].len = ngx_sprintf(number, "%uL", epoch) - number;
+    argv[2] = *value;
 
     ch->refs++;
 
@@ -193,11 +422,20 @@ ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, ngx_str_t *filter, uint64_t epoch)
                           NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
+    ngx_mqtt_free(w, field->data, field->len);
 }
 
 
 static void
 ngx_mqtt_chores_noted(ngx_mqtt_op_t *op)
 {
-    ngx_mqtt_chores_unref(op->data);
+    ngx_mqtt_chores_t  *ch;
+
+    ch = op->data;
+
+    if (op->rc != NGX_OK) {
+        ch->kept = 1;
+    }
+
+    ngx_mqtt_chores_unref(ch);
 }

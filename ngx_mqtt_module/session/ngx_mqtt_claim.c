@@ -47,11 +47,14 @@ typedef struct {
     size_t                      size;      /* of that block */
 
     uint32_t                    expiry;
+    ngx_uint_t                  lasting;
     ngx_str_t                   client_id; /* bytes behind the struct */
 } ngx_mqtt_claim_t;
 
 
 static ngx_mqtt_claim_t *ngx_mqtt_claim_create(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_claim_t *sc, ngx_mqtt_op_t *op);
+static ngx_int_t ngx_mqtt_claim_send(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_claim_t *sc, ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_replied(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim,
@@ -60,6 +63,8 @@ static ngx_int_t ngx_mqtt_claim_parse_fields(ngx_mqtt_claim_t *claim,
     ngx_mqtt_redis_reply_t *reply);
 static void ngx_mqtt_claim_chores(ngx_mqtt_claim_t *claim,
     ngx_mqtt_redis_reply_t *reply);
+static void ngx_mqtt_claim_undo(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_undone(ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
     ngx_str_t *owner);
 static ngx_int_t ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim);
@@ -71,8 +76,6 @@ static void ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
 static void ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
-static void ngx_mqtt_claim_peer_lost(ngx_mqtt_worker_t *w,
-    ngx_mqtt_peer_t *peer);
 static void ngx_mqtt_claim_timeout(ngx_event_t *ev);
 
 
@@ -95,7 +98,6 @@ ngx_mqtt_claim_init(ngx_mqtt_worker_t *w)
                           ngx_mqtt_claim_takeover_frame);
     ngx_mqtt_bus_on_frame(w->bus, NGX_MQTT_FRAME_TAKEN,
                           ngx_mqtt_claim_taken_frame);
-    ngx_mqtt_bus_on_lost(w->bus, ngx_mqtt_claim_peer_lost);
 }
 
 
@@ -103,10 +105,15 @@ void
 ngx_mqtt_session_claim(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     ngx_mqtt_op_t *op)
 {
-    u_char             seconds[NGX_INT64_LEN];
-    ngx_str_t          argv[4];
     ngx_mqtt_op_t     *redis_op;
     ngx_mqtt_claim_t  *claim;
+
+    /* nothing is listed for a claim that fails anyway */
+
+    if (w->sessions->fenced || !ngx_mqtt_redis_ready(w->redis)) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
 
     claim = ngx_mqtt_claim_create(w, sc, op);
 
@@ -117,16 +124,52 @@ ngx_mqtt_session_claim(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
 
     redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_claim_replied, claim);
 
-    if (redis_op == NULL
-        || ngx_mqtt_session_key(w, &claim->client_id, &argv[0]) != NGX_OK)
-    {
-        if (redis_op) {
-            ngx_mqtt_op_cancel(redis_op);
+    if (redis_op && ngx_mqtt_claim_send(w, sc, redis_op) == NGX_OK) {
+        return;
+    }
+
+    if (redis_op) {
+        ngx_mqtt_op_cancel(redis_op);
+    }
+
+    ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+    ngx_mqtt_claim_free(claim);
+}
+
+
+static ngx_int_t
+ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
+    ngx_mqtt_op_t *op)
+{
+    u_char      seconds[NGX_INT64_LEN], *p;
+    size_t      size;
+    ngx_str_t   argv[5], *will;
+
+    will = &argv[4];
+    ngx_str_null(will);
+    size = 0;
+
+    if (sc->will) {
+        size = NGX_INT32_LEN + 1 + ngx_mqtt_frame_msg_len(sc->will);
+
+        will->data = ngx_mqtt_alloc(w, size);
+        if (will->data == NULL) {
+            return NGX_ERROR;
         }
 
-        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
-        ngx_mqtt_claim_free(claim);
-        return;
+        p = ngx_sprintf(will->data, "%uD:", sc->will_delay);
+        p = ngx_mqtt_frame_write_msg(p, sc->will);
+
+        will->len = p - will->data;
+    }
+
+    if (ngx_mqtt_session_key(w, &sc->client_id, &argv[0]) != NGX_OK) {
+
+        if (size) {
+            ngx_mqtt_free(w, will->data, size);
+        }
+
+        return NGX_ERROR;
     }
 
     argv[1] = w->sessions->owner;
@@ -140,10 +183,17 @@ ngx_mqtt_session_claim(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     argv[3].data = seconds;
     argv[3].len = ngx_mqtt_session_expiry(seconds, sc->expiry) - seconds;
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1, 4, argv, 0,
-                          redis_op);
+    ngx_mqtt_session_list(w, &sc->client_id, 1);
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1, 5, argv, 0, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
+
+    if (size) {
+        ngx_mqtt_free(w, will->data, size);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -163,6 +213,7 @@ ngx_mqtt_claim_create(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     claim->worker = w;
     claim->op = op;
     claim->expiry = sc->expiry;
+    claim->lasting = sc->expiry || sc->will;
     claim->client_id.len = sc->client_id.len;
     claim->client_id.data = (u_char *) claim + sizeof(ngx_mqtt_claim_t);
 
@@ -185,6 +236,10 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
     if (op->rc != NGX_OK
         || ngx_mqtt_claim_parse(claim, op->result, &owner) != NGX_OK)
     {
+        if (op->rc == NGX_ERROR) {
+            ngx_mqtt_claim_undo(claim);
+        }
+
         ngx_mqtt_claim_fail(claim);
         return;
     }
@@ -200,7 +255,7 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
 }
 
 
-/* { epoch, previous owner, session present, fields, filters } */
+/* { epoch, previous owner, session present, fields, wills, filters, when } */
 
 static ngx_int_t
 ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
@@ -208,12 +263,14 @@ ngx_mqtt_claim_parse(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply,
 {
     if (reply == NULL
         || reply->type != NGX_MQTT_REDIS_ARRAY
-        || reply->nelts != 5
+        || reply->nelts != 7
         || reply->elts[0]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER
         || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY
-        || reply->elts[4]->type != NGX_MQTT_REDIS_ARRAY)
+        || reply->elts[4]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[5]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[6]->type != NGX_MQTT_REDIS_STRING)
     {
         ngx_log_error(NGX_LOG_ERR, claim->worker->log, 0,
                       "unexpected reply of Redis to the claim of a session");
@@ -283,16 +340,89 @@ ngx_mqtt_claim_chores(ngx_mqtt_claim_t *claim, ngx_mqtt_redis_reply_t *reply)
 {
     ngx_mqtt_chores_t  *ch;
 
-    if (reply->elts[4]->nelts == 0) {
+    if (reply->elts[6]->str.len) {
+        ngx_mqtt_janitor_forget(claim->worker, &claim->client_id,
+                                &reply->elts[6]->str);
+    }
+
+    if (reply->elts[4]->nelts == 0 && reply->elts[5]->nelts == 0) {
         return;
     }
 
     ch = ngx_mqtt_chores_get(claim->worker, &claim->client_id);
 
     if (ch) {
-        ngx_mqtt_chores_detach(ch, reply->elts[4]);
+        ngx_mqtt_chores_run(ch, reply->elts[4], reply->elts[5]);
         ngx_mqtt_chores_unref(ch);
     }
+}
+
+
+/*
+ * The connection to Redis broke before the reply: if Redis has executed the
+ * script, a connection that was refused owns the session.  Claims that follow
+ * come behind this command.
+ */
+
+static void
+ngx_mqtt_claim_undo(ngx_mqtt_claim_t *claim)
+{
+    ngx_mqtt_op_t      *op;
+    ngx_mqtt_chores_t  *ch;
+    ngx_mqtt_worker_t  *w;
+
+    w = claim->worker;
+
+    if (w->sessions->leaving
+        || ngx_mqtt_hash_find(&w->clients, &claim->client_id))
+    {
+        return;
+    }
+
+    ch = ngx_mqtt_chores_get(w, &claim->client_id);
+    if (ch == NULL) {
+        return;
+    }
+
+    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_claim_undone, ch);
+
+    if (op == NULL) {
+        ngx_mqtt_chores_unref(ch);
+        return;
+    }
+
+    ngx_mqtt_chores_end(ch, &w->sessions->owner, 0, op);
+}
+
+
+static void
+ngx_mqtt_claim_undone(ngx_mqtt_op_t *op)
+{
+    ngx_int_t           state;
+    ngx_str_t           when;
+    ngx_mqtt_chores_t  *ch;
+
+    ch = op->data;
+
+    if (ngx_mqtt_chores_ended(ch, op, &state, &when) == NGX_OK && when.len) {
+        ngx_mqtt_janitor_note(op->worker, &ch->node.key, &when);
+    }
+
+    ngx_mqtt_chores_unref(ch);
+}
+
+
+/* NGX_OK when the owner is a worker of this node */
+
+ngx_int_t
+ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
+    ngx_mqtt_peer_t *peer)
+{
+    if (ngx_mqtt_peer_parse(w, owner, peer) != NGX_OK || peer->node) {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -398,18 +528,25 @@ ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
 static void
 ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim)
 {
-    ngx_mqtt_op_t      *op;
-    ngx_mqtt_worker_t  *w;
+    ngx_mqtt_op_t               *op;
+    ngx_mqtt_worker_t           *w;
+    ngx_mqtt_session_release_t   rel;
 
     w = claim->worker;
     op = claim->op;
 
     if (op->done == NULL) {
 
-        /* the client left while it was claiming */
+        /* the client left while it was claiming: it never had a will */
 
-        ngx_mqtt_session_release(w, &claim->client_id, claim->claimed.epoch,
-                                 claim->expiry);
+        ngx_memzero(&rel, sizeof(ngx_mqtt_session_release_t));
+
+        rel.client_id = claim->client_id;
+        rel.epoch = claim->claimed.epoch;
+        rel.expiry = claim->expiry;
+        rel.lasting = claim->lasting || claim->claimed.present;
+
+        ngx_mqtt_session_release(w, &rel);
     }
 
     ngx_mqtt_op_complete(op, NGX_OK, NGX_MQTT_SUCCESS, &claim->claimed);
@@ -418,11 +555,16 @@ ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim)
 }
 
 
+/* the client id is not ours after all, unless another client here has it */
+
 static void
 ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim)
 {
     ngx_mqtt_op_complete(claim->op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE,
                          NULL);
+
+    ngx_mqtt_session_unlist(claim->worker, &claim->client_id);
+
     ngx_mqtt_claim_free(claim);
 }
 
@@ -500,6 +642,8 @@ ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 
     w->hooks->takeover(w, &client_id, epoch);
 
+    ngx_mqtt_session_unlist(w, &client_id);
+
     answer.data = body->data;
     answer.len = sizeof(uint64_t);
 
@@ -544,8 +688,9 @@ ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 }
 
 
-static void
-ngx_mqtt_claim_peer_lost(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer)
+void
+ngx_mqtt_session_peer_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation)
 {
     ngx_queue_t          *q, *next;
     ngx_mqtt_claim_t     *claim;
@@ -561,8 +706,8 @@ ngx_mqtt_claim_peer_lost(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer)
         claim = ngx_queue_data(q, ngx_mqtt_claim_t, queue);
 
         if (claim->peer.node == 0
-            && claim->peer.slot == peer->slot
-            && claim->peer.generation == peer->generation)
+            && claim->peer.slot == slot
+            && claim->peer.generation == generation)
         {
             ngx_mqtt_claim_stop_waiting(claim);
             ngx_mqtt_claim_finish(claim);

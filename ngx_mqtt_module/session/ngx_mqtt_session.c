@@ -5,8 +5,8 @@
 
 
 /*
- * Sessions of a worker: names in Redis, saving, release.  Claims are in
- * ngx_mqtt_claim.c; the invariants are in ngx_mqtt_session.h.
+ * Sessions of a worker: names in Redis, the list of those it owns, fields.
+ * The invariants are in ngx_mqtt_session.h.
  *
  * Called from: client/, gateway/ (life).  One worker, no locks.
  */
@@ -15,8 +15,19 @@
 #include "ngx_mqtt_session_int.h"
 
 
+static ngx_int_t ngx_mqtt_session_make_keys(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_session_saved(ngx_mqtt_op_t *op);
-static void ngx_mqtt_session_released(ngx_mqtt_op_t *op);
+
+
+/* what is behind the prefix; "%V" is the owner */
+
+static char  *ngx_mqtt_session_keys[] = {
+    "%V{l}w",
+    "%V{l}d",
+    "%V{l}g",
+    "%V{x}s",
+    "%V{w:%V}c"
+};
 
 
 ngx_int_t
@@ -39,10 +50,50 @@ ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
                     - ss->owner_text;
 
     ngx_queue_init(&ss->waiting);
+    ngx_queue_init(&ss->orphans);
+    ngx_queue_init(&ss->releases);
 
     w->sessions = ss;
 
+    if (ngx_mqtt_session_make_keys(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_mqtt_claim_init(w);
+    ngx_mqtt_lease_init(w);
+    ngx_mqtt_janitor_init(w);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_mqtt_session_make_keys(ngx_mqtt_worker_t *w)
+{
+    u_char               *p;
+    size_t                size;
+    ngx_str_t            *key, *prefix;
+    ngx_uint_t            i;
+    ngx_mqtt_sessions_t  *ss;
+
+    ss = w->sessions;
+    prefix = &w->gateway->redis_prefix;
+    size = prefix->len + sizeof("{w:}c") + ss->owner.len;
+
+    p = ngx_pnalloc(w->cycle->pool, NGX_MQTT_SESSION_KEYS * size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_MQTT_SESSION_KEYS; i++) {
+        key = &ss->keys[i];
+
+        key->data = p;
+        key->len = ngx_snprintf(p, size, ngx_mqtt_session_keys[i], prefix,
+                                &ss->owner)
+                   - p;
+        p += key->len;
+    }
 
     return NGX_OK;
 }
@@ -51,9 +102,24 @@ ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
 void
 ngx_mqtt_session_stop(ngx_mqtt_worker_t *w)
 {
+    ngx_mqtt_sessions_t  *ss;
+
+    ss = w->sessions;
+
     ngx_mqtt_claim_fail_all(w);
-    ngx_mqtt_hash_free(&w->sessions->claims);
-    ngx_mqtt_hash_free(&w->sessions->chores);
+    ngx_mqtt_release_stop(w);
+    ngx_mqtt_orphans_stop(w);
+
+    if (ss->lease_event.timer_set) {
+        ngx_del_timer(&ss->lease_event);
+    }
+
+    if (ss->due_event.timer_set) {
+        ngx_del_timer(&ss->due_event);
+    }
+
+    ngx_mqtt_hash_free(&ss->claims);
+    ngx_mqtt_hash_free(&ss->chores);
 
     w->sessions = NULL;
 }
@@ -62,7 +128,7 @@ ngx_mqtt_session_stop(ngx_mqtt_worker_t *w)
 ngx_uint_t
 ngx_mqtt_session_pending(ngx_mqtt_worker_t *w)
 {
-    return w->sessions->nclaims;
+    return w->sessions->nclaims + w->sessions->chores.count;
 }
 
 
@@ -71,6 +137,83 @@ ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_detach_pt detach)
 {
     w->sessions->detach = detach;
+}
+
+
+void
+ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_publish_pt publish)
+{
+    w->sessions->publish = publish;
+}
+
+
+void
+ngx_mqtt_session_worker_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation)
+{
+    u_char     text[NGX_MQTT_PEER_NAME];
+    ngx_str_t  owner;
+
+    ngx_mqtt_session_peer_lost(w, slot, generation);
+
+    owner.data = text;
+    owner.len = ngx_sprintf(text, "%016xL:%ui:%uL",
+                            ngx_mqtt_zone(w->gateway)->node_id, slot,
+                            generation)
+                - text;
+
+    ngx_mqtt_orphans_take(w, &owner, 1);
+}
+
+
+void
+ngx_mqtt_session_list(ngx_mqtt_worker_t *w, ngx_str_t *ids, ngx_uint_t n)
+{
+    ngx_str_t   fixed[8], *argv;
+    ngx_uint_t  i;
+
+    argv = fixed;
+
+    if (n + 2 > 8) {
+        argv = ngx_mqtt_alloc(w, (n + 2) * sizeof(ngx_str_t));
+        if (argv == NULL) {
+            return;
+        }
+    }
+
+    ngx_str_set(&argv[0], "SADD");
+    argv[1] = w->sessions->keys[NGX_MQTT_SESSION_KEY_OWNED];
+
+    for (i = 0; i < n; i++) {
+        argv[2 + i] = ids[i];
+    }
+
+    ngx_mqtt_redis_command(w->redis, n + 2, argv, NGX_MQTT_REDIS_WAIT, NULL);
+
+    if (argv != fixed) {
+        ngx_mqtt_free(w, argv, (n + 2) * sizeof(ngx_str_t));
+    }
+}
+
+
+void
+ngx_mqtt_session_unlist(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
+{
+    ngx_str_t  argv[3];
+
+    if (ngx_mqtt_hash_find(&w->clients, client_id)
+        || ngx_mqtt_hash_find(&w->claiming, client_id)
+        || ngx_mqtt_hash_find(&w->sessions->chores, client_id))
+    {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "SREM");
+    argv[1] = w->sessions->keys[NGX_MQTT_SESSION_KEY_OWNED];
+    argv[2] = *client_id;
+
+    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, NULL);
 }
 
 
@@ -151,63 +294,6 @@ ngx_mqtt_session_saved(ngx_mqtt_op_t *op)
 }
 
 
-void
-ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    uint64_t epoch, uint32_t expiry)
-{
-    u_char              number[NGX_INT64_LEN], seconds[NGX_INT64_LEN];
-    ngx_str_t           argv[3];
-    ngx_mqtt_op_t      *op;
-    ngx_mqtt_chores_t  *ch;
-
-    if (ngx_mqtt_session_key(w, client_id, &argv[0]) != NGX_OK) {
-        return;
-    }
-
-    ch = ngx_mqtt_chores_get(w, client_id);
-    op = NULL;
-
-    if (ch) {
-        op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_released, ch);
-
-        if (op == NULL) {
-            ngx_mqtt_chores_unref(ch);
-        }
-    }
-
-    argv[1].data = number;
-    argv[1].len = ngx_sprintf(number, "%uL", epoch) - number;
-
-    argv[2].data = seconds;
-    argv[2].len = ngx_mqtt_session_expiry(seconds, expiry) - seconds;
-
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_RELEASE, 1, 3, argv,
-                          NGX_MQTT_REDIS_WAIT, op);
-
-    ngx_mqtt_free(w, argv[0].data, argv[0].len);
-}
-
-
-static void
-ngx_mqtt_session_released(ngx_mqtt_op_t *op)
-{
-    ngx_mqtt_chores_t       *ch;
-    ngx_mqtt_redis_reply_t  *reply;
-
-    ch = op->data;
-    reply = op->result;
-
-    if (op->rc == NGX_OK
-        && reply->type == NGX_MQTT_REDIS_ARRAY
-        && reply->nelts == 2)
-    {
-        ngx_mqtt_chores_detach(ch, reply->elts[1]);
-    }
-
-    ngx_mqtt_chores_unref(ch);
-}
-
-
 /* 0 where there is no number */
 
 uint64_t
@@ -256,6 +342,26 @@ ngx_mqtt_session_key(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     p = ngx_cpymem(p, "{c:", sizeof("{c:") - 1);
     p = ngx_cpymem(p, client_id->data, client_id->len);
     *p = '}';
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mqtt_session_owned_key(ngx_mqtt_worker_t *w, ngx_str_t *owner,
+    ngx_str_t *key)
+{
+    key->len = w->gateway->redis_prefix.len + sizeof("{w:}c") - 1
+               + owner->len;
+
+    key->data = ngx_mqtt_alloc(w, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_snprintf(key->data, key->len,
+                        ngx_mqtt_session_keys[NGX_MQTT_SESSION_KEY_OWNED],
+                        &w->gateway->redis_prefix, owner);
 
     return NGX_OK;
 }

@@ -24,6 +24,8 @@
 
 
 #include "ngx_mqtt.h"
+#include "ngx_mqtt_msg.h"
+#include "ngx_mqtt_bus.h"
 
 
 #define NGX_MQTT_SESSION_NEVER         0xffffffff
@@ -33,8 +35,24 @@ typedef struct {
     ngx_str_t            client_id;
     uint32_t             expiry;         /* seconds, 0: ends with the
                                             connection, _NEVER: does not */
+    uint32_t             will_delay;     /* seconds */
+    ngx_mqtt_msg_t      *will;           /* NULL: none */
     ngx_uint_t           clean;          /* start anew */
 } ngx_mqtt_session_claim_t;
+
+
+/* the connection is gone */
+
+typedef struct {
+    ngx_str_t            client_id;
+    uint64_t             epoch;
+    uint32_t             expiry;
+    ngx_mqtt_msg_t      *will;           /* of the claim */
+    ngx_uint_t           lost;           /* 1: the will is due, now or after
+                                            its delay; 0: it is discarded */
+    ngx_uint_t           lasting;        /* 0: claimed without an expiry and
+                                            without a will */
+} ngx_mqtt_session_release_t;
 
 
 /* op->result of a successful claim, valid only inside done() */
@@ -59,8 +77,38 @@ typedef void (*ngx_mqtt_session_detach_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_op_t *op);
 
 
+/*
+ * A will is to be published.  The op completes with NGX_OK when it is, or was
+ * refused for good; with anything else it is left to who takes over from this
+ * worker.  The message is the caller's to unref.
+ */
+typedef void (*ngx_mqtt_session_publish_pt)(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
+
+
 ngx_int_t ngx_mqtt_session_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_session_stop(ngx_mqtt_worker_t *w);
+
+/*
+ * The end of a worker, around that of its clients: begin() marks it as
+ * planned, so that the wills of clients that are left behind are not
+ * published; end() when Redis has answered everything.
+ */
+void ngx_mqtt_session_leave_begin(ngx_mqtt_worker_t *w);
+void ngx_mqtt_session_leave_end(ngx_mqtt_worker_t *w);
+
+/*
+ * A worker of this node: peer_lost() when it does not answer any more, so that
+ * nobody waits for it; worker_lost() when its process has ended, to take over
+ * what it has left behind, if anything.
+ */
+void ngx_mqtt_session_peer_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
+void ngx_mqtt_session_worker_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
+    uint64_t generation);
+
+void ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_publish_pt publish);
 
 /* without a handler there are no readers to detach */
 void ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,
@@ -85,13 +133,30 @@ void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op);
 
 /*
- * The connection is gone: the session is free to be claimed and lives on for
- * "expiry" seconds.  Waits for Redis when it is away.
+ * ngx_mqtt_session_online.c: whether a client is connected to any node.  The
+ * op completes with NGX_OK, NGX_DECLINED (no), or NGX_ERROR without Redis.
  */
-void ngx_mqtt_session_release(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    uint64_t epoch, uint32_t expiry);
+void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op);
 
-/* claims whose op has not completed */
+/*
+ * The session is free to be claimed and lives on for "expiry" seconds.  Waits
+ * for Redis when it is away.
+ */
+void ngx_mqtt_session_release(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_release_t *rel);
+
+/*
+ * Asks Redis, also when it is away, who owns a session; the op completes with
+ * a result that ngx_mqtt_session_owner_peer() understands: NGX_OK and a worker
+ * of this node, or NGX_DECLINED when nobody or somebody else owns it.
+ */
+void ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op);
+ngx_int_t ngx_mqtt_session_owner_peer(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
+    ngx_mqtt_peer_t *peer);
+
+/* claims whose op has not completed, wills and readers under way */
 ngx_uint_t ngx_mqtt_session_pending(ngx_mqtt_worker_t *w);
 
 

@@ -50,9 +50,17 @@ char *ngx_stream_mqtt_kafka_set(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_stream_mqtt_kafka_queue(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_stream_mqtt_kafka_inflight(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_stream_mqtt_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_stream_mqtt_acl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_stream_mqtt_connect_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_stream_mqtt_ban(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 ngx_int_t ngx_stream_mqtt_add_variables(ngx_conf_t *cf);
 

@@ -12,8 +12,10 @@
 
 
 #include "ngx_stream_mqtt.h"
+#include "ngx_mqtt_acl.h"
 #include "ngx_mqtt_auth.h"
 #include "ngx_mqtt_kafka.h"
+#include "ngx_mqtt_limit.h"
 #include "ngx_mqtt_map.h"
 #include "ngx_mqtt_redis.h"
 
@@ -115,10 +117,13 @@ ngx_stream_mqtt_gateway_create(ngx_conf_t *cf, ngx_str_t *name)
     gw->line = cf->conf_file->line;
 
     gw->refused_publish = NGX_CONF_UNSET_UINT;
+    gw->status_topic = NGX_MQTT_KAFKA_NO_TOPIC;
+    gw->status_queue = 10000;
     gw->drain_rate = NGX_CONF_UNSET;
     gw->offline_messages = NGX_CONF_UNSET;
     gw->offline_retention = NGX_CONF_UNSET_MSEC;
     gw->takeover_timeout = NGX_CONF_UNSET_MSEC;
+    gw->lease_timeout = NGX_CONF_UNSET_MSEC;
 
     return gw;
 }
@@ -179,6 +184,7 @@ ngx_stream_mqtt_gateway_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
     ngx_conf_init_value(gw->offline_messages, 1000);
     ngx_conf_init_msec_value(gw->offline_retention, 3 * 24 * 60 * 60 * 1000);
     ngx_conf_init_msec_value(gw->takeover_timeout, 5000);
+    ngx_conf_init_msec_value(gw->lease_timeout, 10000);
 
     if (gw->shm_zone == NULL) {
         gw->shm_zone = ngx_mqtt_zone_add(cf, gw, 32 * 1024 * 1024);
@@ -301,6 +307,14 @@ ngx_stream_mqtt_kafka_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_stream_mqtt_kafka_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_kafka_inflight_directive(cf,
+                                          ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
 ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_kafka_dead_letter_directive(cf,
@@ -308,10 +322,82 @@ ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* client_status kafka=topic [queue=number] */
+
+char *
+ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t           *value, name;
+    ngx_uint_t           i;
+    ngx_mqtt_gateway_t  *gw;
+
+    gw = ngx_stream_mqtt_conf_gateway(conf);
+    value = cf->args->elts;
+
+    if (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC) {
+        return "is duplicate";
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "kafka=", 6) == 0) {
+            name.data = value[i].data + 6;
+            name.len = value[i].len - 6;
+
+            gw->status_topic = ngx_mqtt_kafka_conf_topic(cf, gw, &name);
+
+            if (gw->status_topic == NGX_MQTT_KAFKA_NO_TOPIC) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
+            gw->status_queue = ngx_atoi(value[i].data + 6, value[i].len - 6);
+
+            if (gw->status_queue != NGX_ERROR && gw->status_queue != 0) {
+                continue;
+            }
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"",
+                           &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    return (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC)
+           ? NGX_CONF_OK : "needs \"kafka=\"";
+}
+
+
 char *
 ngx_stream_mqtt_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_mqtt_auth_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_acl(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_acl_directive(cf, ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_connect_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_limit_rate_directive(cf,
+                                         ngx_stream_mqtt_conf_gateway(conf));
+}
+
+
+char *
+ngx_stream_mqtt_ban(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_mqtt_limit_ban_directive(cf,
+                                        ngx_stream_mqtt_conf_gateway(conf));
 }
 
 
@@ -375,11 +461,20 @@ ngx_stream_mqtt_topic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     entry->direction = direction ? direction
                                  : NGX_MQTT_MAP_UPLINK|NGX_MQTT_MAP_DOWNLINK;
     entry->index = NGX_MQTT_KAFKA_NO_TOPIC;
+    entry->source = NGX_MQTT_KAFKA_NO_TOPIC;
 
     if (entry->direction & NGX_MQTT_MAP_UPLINK) {
         entry->index = ngx_mqtt_kafka_conf_topic(cf, gw, &kafka);
 
         if (entry->index == NGX_MQTT_KAFKA_NO_TOPIC) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (entry->direction & NGX_MQTT_MAP_DOWNLINK) {
+        entry->source = ngx_mqtt_kafka_conf_source(cf, gw, &kafka);
+
+        if (entry->source == NGX_MQTT_KAFKA_NO_TOPIC) {
             return NGX_CONF_ERROR;
         }
     }

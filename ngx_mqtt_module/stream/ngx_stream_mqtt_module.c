@@ -18,6 +18,7 @@
 
 
 #include "ngx_stream_mqtt.h"
+#include "ngx_mqtt_client_conf.h"
 
 
 static void ngx_stream_mqtt_handler(ngx_stream_session_t *s);
@@ -37,52 +38,16 @@ static char *ngx_stream_mqtt_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_stream_mqtt_find_gateway(ngx_conf_t *cf,
     ngx_stream_mqtt_srv_conf_t *conf);
-static char *ngx_stream_mqtt_check_packet_size(ngx_conf_t *cf, void *post,
-    void *data);
-static char *ngx_stream_mqtt_check_keepalive(ngx_conf_t *cf, void *post,
-    void *data);
-static char *ngx_stream_mqtt_check_session_expiry(ngx_conf_t *cf, void *post,
+static char *ngx_stream_mqtt_check_lease(ngx_conf_t *cf, void *post,
     void *data);
 
 
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_receive_maximum_bounds = {
-    ngx_conf_check_num_bounds, 1, 65535
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_alias_bounds = {
-    ngx_conf_check_num_bounds, 0, 65535
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_string_bounds = {
-    ngx_conf_check_num_bounds, 1, 65535
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_inflight_bounds = {
-    ngx_conf_check_num_bounds, 1, 65535
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_levels_bounds = {
-    ngx_conf_check_num_bounds, 0, 65535
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_subscriptions_bounds = {
-    ngx_conf_check_num_bounds, 1, 1024
-};
-
-static ngx_conf_num_bounds_t  ngx_stream_mqtt_queued_bounds = {
+static ngx_conf_num_bounds_t  ngx_stream_mqtt_offline_bounds = {
     ngx_conf_check_num_bounds, 1, 1000000
 };
 
-static ngx_conf_post_t  ngx_stream_mqtt_packet_size_post = {
-    ngx_stream_mqtt_check_packet_size
-};
-
-static ngx_conf_post_t  ngx_stream_mqtt_keepalive_post = {
-    ngx_stream_mqtt_check_keepalive
-};
-
-static ngx_conf_post_t  ngx_stream_mqtt_session_expiry_post = {
-    ngx_stream_mqtt_check_session_expiry
+static ngx_conf_post_t  ngx_stream_mqtt_lease_post = {
+    ngx_stream_mqtt_check_lease
 };
 
 
@@ -116,49 +81,49 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       ngx_conf_set_size_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_packet_size),
-      &ngx_stream_mqtt_packet_size_post },
+      &ngx_mqtt_client_packet_size_post },
 
     { ngx_string("mqtt_receive_maximum"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.receive_maximum),
-      &ngx_stream_mqtt_receive_maximum_bounds },
+      &ngx_mqtt_client_from_1_bounds },
 
     { ngx_string("mqtt_topic_alias_maximum"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.topic_alias_maximum),
-      &ngx_stream_mqtt_alias_bounds },
+      &ngx_mqtt_client_from_0_bounds },
 
     { ngx_string("mqtt_max_inflight"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_inflight),
-      &ngx_stream_mqtt_inflight_bounds },
+      &ngx_mqtt_client_from_1_bounds },
 
     { ngx_string("mqtt_max_subscriptions"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_subscriptions),
-      &ngx_stream_mqtt_subscriptions_bounds },
+      &ngx_mqtt_client_subscriptions_bounds },
 
     { ngx_string("mqtt_send_window"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.send_window),
-      &ngx_stream_mqtt_receive_maximum_bounds },
+      &ngx_mqtt_client_from_1_bounds },
 
     { ngx_string("mqtt_max_queued"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_queued),
-      &ngx_stream_mqtt_queued_bounds },
+      &ngx_mqtt_client_queued_bounds },
 
     { ngx_string("mqtt_max_queued_size"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
@@ -181,40 +146,75 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       offsetof(ngx_stream_mqtt_srv_conf_t, client.retain),
       NULL },
 
+    { ngx_string("mqtt_publish_rate"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.publish_rate),
+      &ngx_mqtt_client_publish_rate_bounds },
+
+    { ngx_string("mqtt_publish_bytes_rate"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.publish_bytes_rate),
+      NULL },
+
     { ngx_string("mqtt_max_client_id"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_client_id),
-      &ngx_stream_mqtt_string_bounds },
+      &ngx_mqtt_client_from_1_bounds },
 
     { ngx_string("mqtt_max_topic_length"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_topic_length),
-      &ngx_stream_mqtt_string_bounds },
+      &ngx_mqtt_client_from_1_bounds },
 
     { ngx_string("mqtt_max_topic_levels"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_topic_levels),
-      &ngx_stream_mqtt_levels_bounds },
+      &ngx_mqtt_client_from_0_bounds },
 
     { ngx_string("mqtt_max_keepalive"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_keepalive),
-      &ngx_stream_mqtt_keepalive_post },
+      &ngx_mqtt_client_keepalive_post },
 
     { ngx_string("mqtt_max_session_expiry"),
       NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_stream_mqtt_srv_conf_t, client.max_session_expiry),
-      &ngx_stream_mqtt_session_expiry_post },
+      &ngx_mqtt_client_session_expiry_post },
+
+    { ngx_string("mqtt_websocket"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.websocket),
+      NULL },
+
+    { ngx_string("mqtt_websocket_path"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.websocket_path),
+      &ngx_mqtt_client_path_post },
+
+    { ngx_string("mqtt_websocket_origin"),
+      NGX_STREAM_MAIN_CONF|NGX_STREAM_SRV_CONF|NGX_CONF_1MORE,
+      ngx_mqtt_client_conf_origin,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_stream_mqtt_srv_conf_t, client.websocket_origins),
+      NULL },
 
     /* gateways */
 
@@ -253,9 +253,23 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("kafka_inflight"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_kafka_inflight,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("kafka_queue"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_1MORE,
       ngx_stream_mqtt_kafka_queue,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("client_status"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_client_status,
       NGX_STREAM_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -288,12 +302,40 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("acl"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_acl,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("connect_rate"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      ngx_stream_mqtt_connect_rate,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("ban"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_1MORE,
+      ngx_stream_mqtt_ban,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("takeover_timeout"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
       ngx_stream_mqtt_gateway_msec,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_mqtt_gateway_t, takeover_timeout),
       NULL },
+
+    { ngx_string("lease_timeout"),
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
+      ngx_stream_mqtt_gateway_msec,
+      NGX_STREAM_SRV_CONF_OFFSET,
+      offsetof(ngx_mqtt_gateway_t, lease_timeout),
+      &ngx_stream_mqtt_lease_post },
 
     { ngx_string("drain_rate"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
@@ -307,7 +349,7 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       ngx_stream_mqtt_gateway_num,
       NGX_STREAM_SRV_CONF_OFFSET,
       offsetof(ngx_mqtt_gateway_t, offline_messages),
-      &ngx_stream_mqtt_queued_bounds },
+      &ngx_stream_mqtt_offline_bounds },
 
     { ngx_string("offline_retention"),
       NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE1,
@@ -418,21 +460,13 @@ ngx_stream_mqtt_finalize(ngx_mqtt_client_t *mc)
 static u_char *
 ngx_stream_mqtt_log_error(ngx_log_t *log, u_char *buf, size_t len)
 {
-    u_char                *p;
     ngx_mqtt_client_t     *mc;
     ngx_stream_session_t  *s;
 
     s = log->data;
     mc = ngx_stream_get_module_ctx(s, ngx_stream_mqtt_module);
 
-    p = ngx_snprintf(buf, len, ", gateway: \"%V\"", &mc->conf->gateway->name);
-    len -= p - buf;
-
-    if (mc->node.key.len) {
-        p = ngx_snprintf(p, len, ", client id: \"%V\"", &mc->node.key);
-    }
-
-    return p;
+    return ngx_mqtt_client_log_error(mc, buf, len);
 }
 
 
@@ -501,29 +535,12 @@ ngx_stream_mqtt_create_srv_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
-     *     conf->client.gateway = NULL;
      *     conf->pass = { 0, NULL };
      *     conf->file_name = NULL;
      *     conf->line = 0;
      */
 
-    conf->client.connect_timeout = NGX_CONF_UNSET_MSEC;
-    conf->client.send_timeout = NGX_CONF_UNSET_MSEC;
-    conf->client.max_packet_size = NGX_CONF_UNSET_SIZE;
-    conf->client.receive_maximum = NGX_CONF_UNSET;
-    conf->client.topic_alias_maximum = NGX_CONF_UNSET;
-    conf->client.max_inflight = NGX_CONF_UNSET;
-    conf->client.max_subscriptions = NGX_CONF_UNSET;
-    conf->client.send_window = NGX_CONF_UNSET;
-    conf->client.max_queued = NGX_CONF_UNSET;
-    conf->client.max_queued_size = NGX_CONF_UNSET_SIZE;
-    conf->client.output_buffer = NGX_CONF_UNSET_SIZE;
-    conf->client.retain = NGX_CONF_UNSET;
-    conf->client.max_client_id = NGX_CONF_UNSET;
-    conf->client.max_topic_length = NGX_CONF_UNSET;
-    conf->client.max_topic_levels = NGX_CONF_UNSET;
-    conf->client.max_keepalive = NGX_CONF_UNSET;
-    conf->client.max_session_expiry = NGX_CONF_UNSET;
+    ngx_mqtt_client_conf_init(&conf->client);
 
     return conf;
 }
@@ -535,39 +552,7 @@ ngx_stream_mqtt_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_stream_mqtt_srv_conf_t *prev = parent;
     ngx_stream_mqtt_srv_conf_t *conf = child;
 
-    ngx_conf_merge_msec_value(conf->client.connect_timeout,
-                              prev->client.connect_timeout, 10000);
-    ngx_conf_merge_msec_value(conf->client.send_timeout,
-                              prev->client.send_timeout, 30000);
-    ngx_conf_merge_size_value(conf->client.max_packet_size,
-                              prev->client.max_packet_size, 1024 * 1024);
-    ngx_conf_merge_value(conf->client.receive_maximum,
-                              prev->client.receive_maximum, 20);
-    ngx_conf_merge_value(conf->client.topic_alias_maximum,
-                              prev->client.topic_alias_maximum, 10);
-    ngx_conf_merge_value(conf->client.max_inflight,
-                              prev->client.max_inflight, 1000);
-    ngx_conf_merge_value(conf->client.max_subscriptions,
-                              prev->client.max_subscriptions, 128);
-    ngx_conf_merge_value(conf->client.send_window,
-                              prev->client.send_window, 100);
-    ngx_conf_merge_value(conf->client.max_queued,
-                              prev->client.max_queued, 1000);
-    ngx_conf_merge_size_value(conf->client.max_queued_size,
-                              prev->client.max_queued_size, 4 * 1024 * 1024);
-    ngx_conf_merge_size_value(conf->client.output_buffer,
-                              prev->client.output_buffer, 1024 * 1024);
-    ngx_conf_merge_value(conf->client.retain, prev->client.retain, 1);
-    ngx_conf_merge_value(conf->client.max_client_id,
-                              prev->client.max_client_id, 65535);
-    ngx_conf_merge_value(conf->client.max_topic_length,
-                              prev->client.max_topic_length, 65535);
-    ngx_conf_merge_value(conf->client.max_topic_levels,
-                              prev->client.max_topic_levels, 0);
-    ngx_conf_merge_sec_value(conf->client.max_keepalive,
-                              prev->client.max_keepalive, 0);
-    ngx_conf_merge_sec_value(conf->client.max_session_expiry,
-                              prev->client.max_session_expiry, 2592000);
+    ngx_mqtt_client_conf_merge(&conf->client, &prev->client);
 
     if (conf->pass.len == 0) {
         return NGX_CONF_OK;
@@ -640,49 +625,15 @@ ngx_stream_mqtt_find_gateway(ngx_conf_t *cf, ngx_stream_mqtt_srv_conf_t *conf)
 }
 
 
-/* at least a CONNECT of an ordinary device; at most what 2.1.4 can express */
+/* renewed three times as often, in spite of what keeps a worker busy */
 
 static char *
-ngx_stream_mqtt_check_packet_size(ngx_conf_t *cf, void *post, void *data)
+ngx_stream_mqtt_check_lease(ngx_conf_t *cf, void *post, void *data)
 {
-    size_t *sp = data;
+    ngx_msec_t *msp = data;
 
-    if (*sp < 128) {
-        return "must be at least 128 bytes";
-    }
-
-    if (*sp > 256 * 1024 * 1024) {
-        return "must not be over 256m";
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* two bytes on the wire, 3.1.2.10 */
-
-static char *
-ngx_stream_mqtt_check_keepalive(ngx_conf_t *cf, void *post, void *data)
-{
-    time_t *tp = data;
-
-    if (*tp > 65535) {
-        return "must not be over 65535 seconds";
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* four bytes, the last value of which means that it never expires */
-
-static char *
-ngx_stream_mqtt_check_session_expiry(ngx_conf_t *cf, void *post, void *data)
-{
-    time_t *tp = data;
-
-    if (*tp > 0xffffffff) {
-        return "must not be over 4294967295 seconds";
+    if (*msp < 1000) {
+        return "must be at least 1s";
     }
 
     return NGX_CONF_OK;

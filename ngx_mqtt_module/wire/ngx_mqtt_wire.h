@@ -510,6 +510,13 @@ ngx_uint_t ngx_mqtt_topic_next_level(ngx_str_t *rest, ngx_str_t *level);
 ngx_uint_t ngx_mqtt_topic_levels(ngx_str_t *topic);
 
 
+/* ngx_mqtt_topic_cover.c */
+
+/* 1 when each topic name that matches "part" also matches "filter"; both are
+   valid filters without a share */
+ngx_uint_t ngx_mqtt_topic_covers(ngx_str_t *filter, ngx_str_t *part);
+
+
 /* ngx_mqtt_props.c */
 
 /*

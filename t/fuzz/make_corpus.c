@@ -5,8 +5,8 @@
 
 
 /*
- * Writes the seeds of fuzz_packet, fuzz_props and fuzz_topic from the tables
- * of the unit tests:
+ * Writes the seeds of all targets, those of fuzz_packet from the tables of the
+ * unit tests:
  *
  *     cc -DNGX_MQTT_STANDALONE=1 -Ingx_mqtt_module/wire -It/unit \
  *         t/fuzz/make_corpus.c -o make_corpus
@@ -64,6 +64,42 @@ static const char  *topics[] = {
     "'+a' 00 'xa'",
     "00 'a'",
     "'telemetry/GID_cars@@@vin-001/engine/rpm'"
+};
+
+
+/* of fuzz_ws: what it is, how it is split, then the bytes */
+
+static const char  *frames[] = {
+    "00 00 82 83 00000000 'abc'",
+    "00 01 02 81 01020304 'a' 89 81 01020304 'b' 80 81 01020304 'c'",
+    "00 02 82 fe 0080 00000000",
+    "00 03 82 ff 0000000000010000 00000000",
+    "00 04 8a 80 00000000 88 82 00000000 03e8",
+    "00 05 81 80 00000000",
+    "01 00 'GET /mqtt HTTP/1.1' 0d0a 'Host: a' 0d0a 'Upgrade: websocket' 0d0a"
+    "'Connection: Upgrade' 0d0a 'Origin: https://a' 0d0a"
+    "'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' 0d0a"
+    "'Sec-WebSocket-Version: 13' 0d0a 'Sec-WebSocket-Protocol: mqtt' 0d0a"
+    "0d0a",
+    "01 00 'GET http://a/mqtt?b HTTP/1.1' 0d0a 'Host: a' 0d0a 0d0a",
+    "01 00 'OPTIONS * HTTP/1.0' 0d0a 'Host: https://*.a' 0d0a"
+    "'Content-Length: 1' 0d0a 'Origin: https://b.a' 0d0a 0d0a"
+};
+
+
+/* see fuzz_downlink.c: a number or a name, a value, and so on */
+
+static const char  *downlinks[] = {
+    "00 01'2' 02 0b'/engine/rpm'",
+    "02 06'/p2p/x' 01 05'false' 03 02'/b'",
+    "02 07'p2p/a+b' 03 03'x/y'",
+    "05 04'true' 06 01'1' 07 03'100' 08 04'text' 09 03'a/b' 0a 0200ff",
+    "04 05'fleet'",
+    "04 05'other' 0b 01'x'",
+    "20'abcdefghijklmnopqrstuvwxyz012345' 02 c3a4",
+    "00 ff 02 ff",
+    "02 04'/a/#'",
+    "03 02c3a4"
 };
 
 
@@ -154,6 +190,38 @@ write_topics(const char *root)
 }
 
 
+static void
+write_frames(const char *root)
+{
+    char    dir[256], name[64];
+    u_char  bytes[512];
+    size_t  i;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_ws", root);
+
+    for (i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        snprintf(name, sizeof(name), "%03zu", i);
+        write_seed(dir, name, bytes, bytes_parse(frames[i], bytes));
+    }
+}
+
+
+static void
+write_downlinks(const char *root)
+{
+    char    dir[256], name[64];
+    u_char  bytes[512];
+    size_t  i;
+
+    snprintf(dir, sizeof(dir), "%s/fuzz_downlink", root);
+
+    for (i = 0; i < sizeof(downlinks) / sizeof(downlinks[0]); i++) {
+        snprintf(name, sizeof(name), "%03zu", i);
+        write_seed(dir, name, bytes, bytes_parse(downlinks[i], bytes));
+    }
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -165,6 +233,8 @@ main(int argc, char **argv)
     write_packets(argv[1]);
     write_props(argv[1]);
     write_topics(argv[1]);
+    write_frames(argv[1]);
+    write_downlinks(argv[1]);
 
     return 0;
 }

@@ -72,6 +72,8 @@ package MqttTest;
 #     $t->http_get($uri)          body, or (body, status, headers) in a list
 #     $t->status                  the status page, decoded
 #     $t->total($counter)         sum over all gateways, dead workers included
+#     $t->wait_total($counter, $value, $seconds)
+#                                 waits until it is
 #     $t->error_log, $t->wait_log(qr//, $seconds)
 #     $t->allow_log(qr//)         such a line is no failure
 #     $t->leak_check              called at the end; a test can ask earlier
@@ -254,6 +256,12 @@ sub conf {
     my $workers = $parts{workers} // 1;
     my $zone = $parts{zone} // '4m';
     my $kafka = $parts{kafka} ? "kafka %%KAFKA%%;" : '';
+
+    # a consumer group of its own: files share one Kafka
+
+    $kafka .= ' kafka_set group.id %%TESTDIR%%;'
+        if $kafka && $p->('gateway') !~ /group\.id/;
+
     my $auth = $p->('gateway') =~ /^\s*auth\s/m ? '' : 'auth anonymous;';
     my $listen = $p->('listen');
     my $tls = '';
@@ -760,6 +768,15 @@ sub total {
     }
 
     return $sum;
+}
+
+
+sub wait_total {
+    my ($self, $counter, $value, $seconds) = @_;
+
+    my $condition = sub { $self->total($counter) == $value };
+
+    return &wait_for($condition, $seconds);
 }
 
 

@@ -11,6 +11,7 @@
  *   kafka_tool BROKER create TOPIC PARTITIONS [NAME=VALUE ...]
  *   kafka_tool BROKER delete TOPIC ...
  *   kafka_tool BROKER offsets TOPIC
+ *   kafka_tool BROKER committed GROUP TOPIC
  *   kafka_tool BROKER read TOPIC PARTITION OFFSET COUNT TIMEOUT_MS
  *   kafka_tool BROKER write TOPIC FILE
  *
@@ -45,6 +46,7 @@ static int cmd_ping(char *broker, int argc, char **argv);
 static int cmd_create(char *broker, int argc, char **argv);
 static int cmd_delete(char *broker, int argc, char **argv);
 static int cmd_offsets(char *broker, int argc, char **argv);
+static int cmd_committed(char *broker, int argc, char **argv);
 static int cmd_read(char *broker, int argc, char **argv);
 static int cmd_write(char *broker, int argc, char **argv);
 
@@ -58,6 +60,7 @@ static struct {
     { "create", 2, cmd_create },
     { "delete", 1, cmd_delete },
     { "offsets", 1, cmd_offsets },
+    { "committed", 2, cmd_committed },
     { "read", 5, cmd_read },
     { "write", 2, cmd_write },
     { NULL, 0, NULL }
@@ -366,6 +369,51 @@ cmd_offsets(char *broker, int argc, char **argv)
         printf("%d\t%lld\t%lld\n", i, (long long) low, (long long) high);
     }
 
+    rd_kafka_destroy(rk);
+
+    return 0;
+}
+
+
+/* what a consumer group has committed, -1: nothing */
+
+static int
+cmd_committed(char *broker, int argc, char **argv)
+{
+    int                               i, n;
+    rd_kafka_t                       *rk;
+    rd_kafka_conf_t                  *conf;
+    rd_kafka_resp_err_t               err;
+    rd_kafka_topic_partition_list_t  *list;
+
+    conf = new_conf(broker);
+    set(conf, "group.id", argv[0]);
+
+    rk = new_handle(RD_KAFKA_CONSUMER, conf);
+
+    n = wait_topic(rk, argv[1], 0, TIMEOUT);
+    if (n == 0) {
+        die(argv[1], "no such topic");
+    }
+
+    list = rd_kafka_topic_partition_list_new(n);
+
+    for (i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, argv[1], i);
+    }
+
+    err = rd_kafka_committed(rk, list, TIMEOUT);
+    if (err) {
+        die(argv[1], rd_kafka_err2str(err));
+    }
+
+    for (i = 0; i < n; i++) {
+        printf("%d\t%lld\n", i,
+               list->elems[i].offset < 0
+               ? -1 : (long long) list->elems[i].offset);
+    }
+
+    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_destroy(rk);
 
     return 0;

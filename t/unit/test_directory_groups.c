@@ -429,6 +429,77 @@ test_sweep(void)
 }
 
 
+static void
+group_stalled(void *data, ngx_mqtt_dir_t *dir, ngx_mqtt_dir_node_t *group)
+{
+    uint32_t                ref;
+    unsigned               *stalled = data;
+    ngx_mqtt_dir_member_t  *member;
+
+    *stalled = 0;
+
+    for (ref = group->workers; ref; ref = member->next) {
+        member = ngx_mqtt_dir_member(dir, ref);
+
+        if (member->stalled) {
+            *stalled += member->slot;
+        }
+    }
+}
+
+
+static unsigned
+stalled(ngx_mqtt_dir_t *dir, ngx_str_t *topic)
+{
+    unsigned  sum;
+    uint64_t  none[NGX_MQTT_DIR_WORDS], found[NGX_MQTT_DIR_WORDS];
+
+    memset(none, 0, sizeof(none));
+    memset(found, 0, sizeof(found));
+
+    sum = 0;
+    ngx_mqtt_dir_match(dir, topic, none, found, group_stalled, &sum);
+
+    return sum;
+}
+
+
+static void
+test_stall(void)
+{
+    ngx_str_t        filter;
+    ngx_mqtt_dir_t  *dir;
+
+    dir = create(LARGE);
+    filter = str("a");
+
+    ngx_mqtt_dir_stall(dir, &filter, 1, 3, 1);
+    is(dir->nodes, 0, "stall: a group that is not there");
+
+    ngx_mqtt_dir_share(dir, &filter, 1, 3, 2);
+    ngx_mqtt_dir_share(dir, &filter, 1, 5, 1);
+    is(stalled(dir, &filter), 0, "stall: nobody");
+
+    ngx_mqtt_dir_stall(dir, &filter, 1, 5, 1);
+    ngx_mqtt_dir_stall(dir, &filter, 1, 6, 1);
+    ngx_mqtt_dir_stall(dir, &filter, 2, 3, 1);
+    is(stalled(dir, &filter), 5, "stall: one worker");
+
+    ngx_mqtt_dir_share(dir, &filter, 1, 5, 2);
+    is(stalled(dir, &filter), 5, "stall: one more member does not change it");
+
+    ngx_mqtt_dir_stall(dir, &filter, 1, 3, 1);
+    ngx_mqtt_dir_stall(dir, &filter, 1, 5, 0);
+    is(stalled(dir, &filter), 3, "stall: the other one");
+
+    ngx_mqtt_dir_share(dir, &filter, 1, 3, 0);
+    ngx_mqtt_dir_share(dir, &filter, 1, 3, 1);
+    is(stalled(dir, &filter), 0, "stall: forgotten with the members");
+
+    free(dir);
+}
+
+
 int
 main(void)
 {
@@ -437,6 +508,7 @@ main(void)
     test_random(LARGE, "random");
     test_random(SMALL, "full");
     test_sweep();
+    test_stall();
 
     return done_testing();
 }

@@ -77,10 +77,10 @@ test_init(void)
     ngx_uint_t            i;
     ngx_mqtt_map_t        map;
     ngx_mqtt_map_entry_t  twice[] = {
-        { ngx_string("b"), ngx_string("k1"), 0, 0 },
-        { ngx_string("a"), ngx_string("k2"), 1, 0 },
-        { ngx_string("ab"), ngx_string("k3"), 2, 0 },
-        { ngx_string("b"), ngx_string("k4"), 3, 0 }
+        { ngx_string("b"), ngx_string("k1"), 0, 0, 0 },
+        { ngx_string("a"), ngx_string("k2"), 1, 0, 0 },
+        { ngx_string("ab"), ngx_string("k3"), 2, 0, 0 },
+        { ngx_string("b"), ngx_string("k4"), 3, 0, 0 }
     };
 
     ngx_str_null(&dup);
@@ -116,11 +116,11 @@ test_find(void)
     ngx_str_t             dup;
     ngx_mqtt_map_t        map;
     ngx_mqtt_map_entry_t  entries[] = {
-        { ngx_string("telemetry"), ngx_string("vehicle.telemetry"), 0, 0 },
-        { ngx_string("tele"), ngx_string("short"), 1, 0 },
-        { ngx_string("chat"), ngx_string("chat"), 2, 0 },
-        { ngx_string("chas"), ngx_string("chas"), 3, 0 },
-        { ngx_string("$SYS"), ngx_string("never"), 4, 0 }
+        { ngx_string("telemetry"), ngx_string("vehicle.telemetry"), 0, 0, 0 },
+        { ngx_string("tele"), ngx_string("short"), 1, 0, 0 },
+        { ngx_string("chat"), ngx_string("chat"), 2, 0, 0 },
+        { ngx_string("chas"), ngx_string("chas"), 3, 0, 0 },
+        { ngx_string("$SYS"), ngx_string("never"), 4, 0, 0 }
     };
 
     map.entries = entries;

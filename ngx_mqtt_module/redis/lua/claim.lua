@@ -5,50 +5,84 @@
 -- ARGV[1]  owner: node, slot and generation of the worker
 -- ARGV[2]  "1" to start clean
 -- ARGV[3]  expiry interval once it is released, seconds; "0": none
+-- ARGV[4]  will of the connection: its delay in seconds, ":" and the message;
+--          empty: none
 --
 -- Returns { epoch; previous owner or ""; session present; the s* and v fields
--- of a session that is present, name and value; filters whose readers are to
--- be detached, filter and epoch }.
+-- of a session that is present, name and value; wills that are the owner's to
+-- publish, number and message; filters whose readers are to be detached,
+-- filter and epoch; when something was due of the session, ms, or "" }.
 --
 -- The epoch is the time in microseconds, or one more than the last one where
 -- the clock stands behind it: so it grows for a client id for ever, although
 -- nothing is kept of a session that has ended.
 
-local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x')
+local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd')
 local time = redis.call('TIME')
 local epoch = time[1] * 1000000 + time[2]
 local present = 0
-local fields, filters = {}, {}
+local fields, wills, filters = {}, {}, {}
 
 if s[1] then
     local last = tonumber(s[1])
+    local now = math.floor(epoch / 1000)
 
     if epoch <= last then
         epoch = last + 1
     end
 
-    if ARGV[2] ~= '1' and s[3] ~= '0' then
+    if ARGV[2] ~= '1' and s[3] ~= '0'
+       and not (s[4] and now >= tonumber(s[4]))
+    then
         present = 1
+    end
+
+    -- 3.1.3.2.2: the last will is sent unless its session is resumed before
+    -- the delay is over, which begins now if the connection is still there
+
+    if s[5] then
+        local colon = s[5]:find(':', 1, true)
+        local waits
+
+        if s[6] then
+            waits = now < tonumber(s[6])
+        else
+            waits = tonumber(s[5]:sub(1, colon - 1)) > 0
+        end
+
+        if present == 0 or not waits then
+            redis.call('HSET', KEYS[1], 'p' .. s[1],
+                       ARGV[1] .. ' ' .. s[5]:sub(colon + 1))
+        end
+    end
+
+    if s[4] or s[5] then
+        redis.call('HDEL', KEYS[1], 't', 'w', 'd')
     end
 
     if redis.call('HLEN', KEYS[1]) > 3 then
         local all = redis.call('HGETALL', KEYS[1])
+        local mine = ARGV[1] .. ' '
 
         for i = 1, #all, 2 do
             local name, value = all[i], all[i + 1]
-            local kind, filter = name:sub(1, 1), name:sub(2)
+            local kind, rest = name:sub(1, 1), name:sub(2)
 
             if kind == 's' and present == 0 then
                 redis.call('HDEL', KEYS[1], name)
-                redis.call('HSET', KEYS[1], 'g' .. filter, s[1])
+                redis.call('HSET', KEYS[1], 'g' .. rest, s[1])
 
                 kind = 'g'
                 value = s[1]
             end
 
             if kind == 'g' then
-                filters[#filters + 1] = filter
+                filters[#filters + 1] = rest
                 filters[#filters + 1] = value
+
+            elseif kind == 'p' and value:sub(1, #mine) == mine then
+                wills[#wills + 1] = rest
+                wills[#wills + 1] = value:sub(#mine + 1)
 
             elseif name == 'v' and present == 0 then
                 redis.call('HDEL', KEYS[1], name)
@@ -67,4 +101,9 @@ epoch = string.format('%.0f', epoch)
 
 redis.call('HSET', KEYS[1], 'e', epoch, 'o', ARGV[1], 'x', ARGV[3])
 
-return { epoch, s[2] or '', present, fields, filters }
+if ARGV[4] ~= '' then
+    redis.call('HSET', KEYS[1], 'w', ARGV[4])
+end
+
+return { epoch, s[2] or '', present, fields, wills, filters,
+         s[6] or s[4] or '' }

@@ -1,17 +1,20 @@
--- Notes that a reader of a session is detached; the session goes with the last
--- thing that was left of it.
+-- Notes that a will is published or a reader is detached; a session that has
+-- ended goes with the last of them.
 --
 -- KEYS[1]  session, see claim.lua
--- ARGV[1]  filter
--- ARGV[2]  the epoch under which its subscription had ended
+-- ARGV[1]  field: "p" and the number of the will, "g" and the filter
+-- ARGV[2]  what its value begins with: the owner who has published the will,
+--          the epoch under which the subscription had ended
 --
 -- Returns 1, or 0 when it was noted already.
 
-if redis.call('HGET', KEYS[1], 'g' .. ARGV[1]) ~= ARGV[2] then
+local value = redis.call('HGET', KEYS[1], ARGV[1])
+
+if not value or (value .. ' '):sub(1, #ARGV[2] + 1) ~= ARGV[2] .. ' ' then
     return 0
 end
 
-redis.call('HDEL', KEYS[1], 'g' .. ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
 
 local s = redis.call('HMGET', KEYS[1], 'o', 'x')
 

@@ -2,7 +2,7 @@ package MqttTest::Client;
 
 # Copyright (C) ngx_mqtt_module authors
 
-# A client that speaks in packets, over TCP or TLS.
+# A client that speaks in packets, over TCP, TLS or WebSocket.
 #
 #     $c = MqttTest::Client->new(port => $port, version => 5, %options)
 #               opens the connection, sends nothing (but "proxy")
@@ -11,8 +11,11 @@ package MqttTest::Client;
 #
 # Options: host, port, version (3, 4, 5; default 5), timeout (10 s for all
 # waiting), ssl => 1 or { arguments of IO::Socket::SSL }, proxy => bytes that
-# go before TLS, auto_ack => 0 (QoS 1 and 2 PUBLISHes received by recv_message
-# and pump() are acknowledged unless this is 0), receive_buffer => bytes.
+# go before TLS, ws => 1 or { arguments of MqttTest::WebSocket::request } for
+# WebSocket (also in TLS), where each queued packet is a frame of its own and
+# $c->ws is the MqttTest::WebSocket that reads the server's, auto_ack => 0
+# (QoS 1 and 2 PUBLISHes received by recv_message and pump() are acknowledged
+# unless this is 0), receive_buffer => bytes.
 #
 # All packets of the server are checked for form as they arrive, those with
 # bad form die.
@@ -21,6 +24,7 @@ package MqttTest::Client;
 #                                  $c->connack; undef if closed instead
 #     $c->send(TYPE => %fields)    sends a packet (MqttTest::Packet::gen)
 #     $c->send_raw($bytes)
+#     $c->send_wire($bytes)        the same, for WebSocket without a frame
 #     $c->queue(TYPE => %fields), $c->queue_raw($bytes), $c->flush
 #                                  the same, but buffered until flush, any
 #                                  send or pump()
@@ -86,6 +90,7 @@ use Test::More ();
 
 use MqttTest::Packet ();
 use MqttTest::Util qw/ now slow /;
+use MqttTest::WebSocket ();
 
 
 my $sequence = 0;
@@ -128,6 +133,7 @@ sub new {
 
     $self->{socket} = $self->{ssl} ? $self->start_tls($s) : $s;
     $self->{socket}->blocking(0);
+    $self->start_ws if $self->{ws};
 
     $all{refaddr $self} = $self;
     weaken $all{refaddr $self};
@@ -152,6 +158,37 @@ sub start_tls {
 }
 
 
+sub start_ws {
+    my ($self) = @_;
+
+    my %request = ref $self->{ws} ? %{ $self->{ws} } : ();
+
+    $request{key} //= MqttTest::WebSocket::key();
+
+    $self->{ws} = undef;
+    $self->send_raw(MqttTest::WebSocket::request(%request));
+
+    my $end = now() + slow($self->{timeout});
+
+    while ($self->{in} !~ /\r\n\r\n/ && !$self->{eof} && now() < $end) {
+        $self->wait_socket(0, 0.1);
+        $self->fill;
+    }
+
+    my ($response, $rest) = split /\r\n\r\n/, $self->{in}, 2;
+    my ($status) = ($response // '') =~ m{^HTTP/1\.1 (\d+) };
+    my $accept = MqttTest::WebSocket::accept_key($request{key});
+
+    die 'WebSocket handshake was refused with ' . ($status // 'nothing')
+        . "\n" if ($status // 0) != 101;
+    die "WebSocket handshake has no right accept key\n"
+        if $response !~ /^Sec-WebSocket-Accept: \Q$accept\E\r?$/m;
+
+    $self->{ws} = MqttTest::WebSocket->new;
+    $self->{in} = $self->{ws}->feed($rest);
+}
+
+
 sub open {
     my ($class, %args) = @_;
 
@@ -167,7 +204,7 @@ sub split_args {
     my ($class, %args) = @_;
 
     my %options = map { exists $args{$_} ? ($_ => delete $args{$_}) : () }
-                  qw/ host port version timeout ssl proxy auto_ack
+                  qw/ host port version timeout ssl proxy auto_ack ws
                       receive_buffer /;
 
     return (\%options, \%args);
@@ -215,6 +252,7 @@ sub released  { return $_[0]{released} }
 sub published { return $_[0]{published} }
 sub reset     { return $_[0]{reset} }
 sub socket    { return $_[0]{socket} }
+sub ws        { return $_[0]{ws} }
 
 
 sub local_port {
@@ -287,10 +325,10 @@ sub fill {
     my $got = 0;
 
     while ($self->{socket} && !$self->{eof}) {
-        my $n = sysread $self->{socket}, $self->{in}, 65536,
-                        length $self->{in};
+        my $n = sysread $self->{socket}, my $bytes, 65536;
 
         if ($n) {
+            $self->{in} .= $self->{ws} ? $self->{ws}->feed($bytes) : $bytes;
             $got = 1;
             next if $self->{ssl};
             last if $n < 65536;
@@ -418,14 +456,26 @@ sub flush {
 sub queue_raw {
     my ($self, $bytes) = @_;
 
+    $bytes = MqttTest::WebSocket::frame($bytes) if $self->{ws};
+
     $self->{out} .= $bytes;
+}
+
+
+# bytes as they are, for WebSocket too
+
+sub send_wire {
+    my ($self, $bytes) = @_;
+
+    $self->{out} .= $bytes;
+    $self->flush;
 }
 
 
 sub queue {
     my ($self, $type, %fields) = @_;
 
-    $self->{out} .= MqttTest::Packet::gen($type, $self->{version}, %fields);
+    $self->queue_raw(MqttTest::Packet::gen($type, $self->{version}, %fields));
 }
 
 

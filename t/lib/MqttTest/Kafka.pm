@@ -21,6 +21,7 @@ package MqttTest::Kafka;
 #                                      waits for "count" records, then reads
 #                                      on to the end of all partitions
 #     $k->offsets($topic)              ( [ low, high ], ... ) by partition
+#     $k->committed($group, $topic)    offsets by partition, -1: none
 #     $k->write($topic, { key => , payload => , headers => [ [ n, v ] ],
 #                         partition => }, ...)
 #                                      returns [ partition, offset ] of each,
@@ -283,6 +284,17 @@ sub offsets {
     die "reading offsets of $topic failed\n" if !$ok;
 
     return map { my (undef, @range) = split /\t/; \@range } @lines;
+}
+
+
+sub committed {
+    my ($self, $group, $topic) = @_;
+
+    my ($ok, @lines) = $self->read_tool('committed', $group, $topic);
+
+    die "reading what $group has committed failed\n" if !$ok;
+
+    return map { (split /\t/)[1] } @lines;
 }
 
 

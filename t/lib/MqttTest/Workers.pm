@@ -12,7 +12,7 @@ package MqttTest::Workers;
 #
 # spread_server() is a listener at port "spread" with a socket for each worker,
 # so that the kernel spreads connections evenly; client_on() connects until the
-# worker is the wanted one.
+# worker is the wanted one, socket_on() does the same and sends no CONNECT.
 #
 #     my %got = collect($n, a => $c, b => $d);
 #                  the payloads that each client got, arrays by name; waits
@@ -28,7 +28,7 @@ use Exporter qw/ import /;
 use MqttTest::Client;
 use MqttTest::Util qw/ wait_for now slow /;
 
-our @EXPORT = qw/ spread_server client_on collect /;
+our @EXPORT = qw/ spread_server socket_on client_on collect /;
 
 
 sub spread_server {
@@ -46,11 +46,8 @@ END
 }
 
 
-sub client_on {
-    my ($t, $pid, %args) = @_;
-
-    my %options = map { exists $args{$_} ? ($_ => delete $args{$_}) : () }
-                  qw/ version timeout auto_ack receive_buffer /;
+sub socket_on {
+    my ($t, $pid, %options) = @_;
 
     for (1 .. 200) {
         my $c = $t->socket(port => 'spread', %options);
@@ -62,19 +59,27 @@ sub client_on {
                         =~ /(\d+)#\S+ \*\d+ client \S+:$port connected to/;
         } or die "a connection was not accepted\n";
 
-        if ($worker != $pid) {
-            $c->close;
-            next;
-        }
+        return $c if $worker == $pid;
 
-        my $connack = $c->connect(%args);
-
-        die "CONNECT was not accepted\n" if !$connack || $connack->{reason};
-
-        return $c;
+        $c->close;
     }
 
     die "no connection to worker $pid\n";
+}
+
+
+sub client_on {
+    my ($t, $pid, %args) = @_;
+
+    my %options = map { exists $args{$_} ? ($_ => delete $args{$_}) : () }
+                  qw/ version timeout auto_ack receive_buffer /;
+
+    my $c = socket_on($t, $pid, %options);
+    my $connack = $c->connect(%args);
+
+    die "CONNECT was not accepted\n" if !$connack || $connack->{reason};
+
+    return $c;
 }
 
 
@@ -102,6 +107,11 @@ sub collect {
 
     for my $c (values %clients) {
         my @inbox = splice @{ $c->{inbox} };
+
+        for my $p ($c->cut_all) {
+            $c->acknowledge($p);
+            push @inbox, $p;
+        }
 
         $on_packet->($c, $_) for @inbox;
     }

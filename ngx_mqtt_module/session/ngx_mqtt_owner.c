@@ -1,0 +1,55 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Who owns a session, for whoever has something for its client.
+ *
+ * The answer is of the moment in which Redis gave it: the owner may have lost
+ * the session since, and says so when it is asked.
+ *
+ * Called from: gateway/ (P2P).
+ */
+
+
+#include "ngx_mqtt_session_int.h"
+
+
+void
+ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op)
+{
+    ngx_str_t  argv[3];
+
+    ngx_str_set(&argv[0], "HGET");
+    ngx_str_set(&argv[2], "o");
+
+    if (ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
+
+    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, op);
+
+    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+}
+
+
+ngx_int_t
+ngx_mqtt_session_owner_peer(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
+    ngx_mqtt_peer_t *peer)
+{
+    ngx_mqtt_redis_reply_t  *reply;
+
+    reply = op->result;
+
+    if (op->rc != NGX_OK || reply == NULL
+        || reply->type != NGX_MQTT_REDIS_STRING)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_mqtt_session_parse_owner(w, &reply->str, peer);
+}

@@ -1,0 +1,69 @@
+
+/*
+ * Copyright (C) ngx_mqtt_module authors
+ */
+
+
+/*
+ * Whether a client is connected somewhere: whether its session has an owner.
+ *
+ * Called from: http/.
+ */
+
+
+#include "ngx_mqtt_session_int.h"
+
+
+static void ngx_mqtt_session_online_replied(ngx_mqtt_op_t *op);
+
+
+void
+ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_op_t *op)
+{
+    ngx_str_t       argv[3];
+    ngx_mqtt_op_t  *redis_op;
+
+    redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_online_replied, op);
+
+    if (redis_op == NULL
+        || ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK)
+    {
+        if (redis_op) {
+            ngx_mqtt_op_cancel(redis_op);
+        }
+
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
+
+    ngx_str_set(&argv[0], "HGET");
+    ngx_str_set(&argv[2], "o");
+
+    ngx_mqtt_redis_command(w->redis, 3, argv, 0, redis_op);
+
+    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+}
+
+
+static void
+ngx_mqtt_session_online_replied(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_op_t           *caller;
+    ngx_mqtt_redis_reply_t  *reply;
+
+    caller = op->data;
+    reply = op->result;
+
+    if (op->rc != NGX_OK || reply == NULL) {
+        ngx_mqtt_op_complete(caller, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE,
+                             NULL);
+        return;
+    }
+
+    ngx_mqtt_op_complete(caller,
+                         (reply->type == NGX_MQTT_REDIS_STRING
+                          && reply->str.len)
+                         ? NGX_OK : NGX_DECLINED,
+                         NGX_MQTT_SUCCESS, NULL);
+}

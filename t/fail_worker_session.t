@@ -1,0 +1,175 @@
+#!/usr/bin/perl
+
+# Copyright (C) ngx_mqtt_module authors
+
+# Persistent sessions of a worker that is killed: resumed at another one with
+# what came meanwhile, whether it was taken over before that or not; their time
+# goes on; a log ends with the session that read it.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use MqttTest;
+use MqttTest::Util qw/ slow /;
+use MqttTest::Workers qw/ spread_server client_on /;
+use Test::More tests => 25;
+
+###############################################################################
+
+my $t = MqttTest->new;
+
+$t->write_conf(workers => 2, gateway => 'lease_timeout 1s;',
+               servers => spread_server());
+$t->run;
+
+my ($first, $second) = $t->worker_pids;
+my $publisher = client_on($t, $second);
+
+# [ client id, session expiry ]
+
+my %client = map {
+    my ($id, $expiry) = @$_;
+    my $c = client_on($t, $first, session($id, $expiry));
+
+    $c->subscribe("a/$id" => 1, "b/$id/+" => 2);
+    ($id => $c);
+} [ now => 100 ], [ later => 100 ], [ short => 2 ], [ clean => 0 ];
+
+# QoS 0: an acknowledgement of the last second may not be known yet
+
+$publisher->publish("a/$_", 'before') for keys %client;
+is($client{$_}->recv_message->{payload}, 'before', "$_: online")
+    for sort keys %client;
+
+# at once, before anybody has taken over: the session is claimed
+
+my $killed = now();
+ok($t->kill_worker($first), 'a worker is killed');
+
+my $c = client_on($t, $second, session('now', 100));
+is($c->connack->{session_present}, 1, 'a session that is resumed at once');
+
+$publisher->publish_wait("a/$_", 'a', qos => 1) for keys %client;
+$publisher->publish_wait("b/$_/x", 'b', qos => 2) for keys %client;
+
+is_deeply([ sort map { $c->recv_message->{payload} } 1 .. 2 ], [ 'a', 'b' ],
+          'gets what comes');
+is(others($c), '', 'once');
+
+ok(wait_for { session_of('later')->{o} eq '' }, 'others are taken over');
+is(session_of('now')->{o} =~ /:/ ? 1 : 0, 1, 'not those that are resumed');
+ok(wait_for { session_of('clean')->{o} eq '?' }, 'clean ones are gone');
+
+my $left = $t->redis->command('ZSCORE', 'test:{x}s', 'later') / 1000 - clock();
+ok($left > 80 && $left <= 100, 'their time goes on') or diag($left);
+
+ok(wait_for { session_of('short')->{o} eq '?' }, 'a short one ends');
+cmp_ok(now() - $killed, '>=', 1.9, 'not early');
+ok(wait_for { !$t->redis->keys('*{f:?/short*') }, 'and its logs with it');
+
+# when it was taken over
+
+my $late = client_on($t, $second, session('later', 100));
+is($late->connack->{session_present}, 1, 'a session that was taken over');
+is_deeply([ sort map { $late->recv_message->{payload} } 1 .. 2 ],
+          [ 'a', 'b' ], 'has what came meanwhile');
+is(others($late), '', 'once');
+
+$late->disconnect(props => [ [ session_expiry => 0 ] ]);
+ok(wait_for { !$t->redis->keys('*{f:?/later*') }, 'its logs end with it');
+
+# a clean start
+
+my $clean = client_on($t, $second, client_id => 'now', clean => 1);
+$c->expect_disconnect(0x8e);
+ok(wait_for { !$t->redis->keys('*{f:*') }, 'a clean start ends the logs');
+$clean->disconnect;
+
+# both workers at once: nobody is left to take over but those that come
+
+my @kept = map {
+    my $c = client_on($t, $second, session("both-$_", 100));
+    $c->subscribe("c/$_" => 1);
+    $c;
+} 1 .. 10;
+
+$publisher->close;
+$t->allow_log(qr/worker process \d+ exited on signal 9/);
+
+my @workers = $t->worker_pids;
+CORE::kill('KILL', @workers);
+
+my %dead = map { $_ => 1 } @workers;
+ok(wait_for { 2 == grep { !$dead{$_} } $t->worker_pids }, 'all are killed');
+
+ok(wait_for {
+    !grep { session_of("both-$_")->{o} ne '' } 1 .. 10
+}, 'the next ones take over');
+
+$publisher = connected();
+$publisher->publish_wait("c/$_", 'offline', qos => 1) for 1 .. 10;
+
+my $got = grep {
+    my $c = $t->client(session("both-$_", 0));
+    my $m = $c->recv_message;
+
+    $c->connack->{session_present} && $m && $m->{payload} eq 'offline';
+} 1 .. 10;
+
+is($got, 10, 'all sessions are resumed');
+MqttTest::Client->close_all;
+ok(wait_for { !$t->redis->keys('*{[cfx]*') }, 'and end with their logs');
+
+###############################################################################
+
+sub session {
+    my ($id, $expiry) = @_;
+
+    return (client_id => $id, clean => 0,
+            props => [ [ session_expiry => $expiry ] ]);
+}
+
+
+sub session_of {
+    my ($id) = @_;
+
+    return { o => '?', @{ $t->redis->command('HGETALL', "test:{c:$id}") } };
+}
+
+
+sub clock {
+    my ($s, $us) = @{ $t->redis->command('TIME') };
+
+    return $s + $us / 1e6;
+}
+
+
+# what else comes within a moment
+
+sub others {
+    my ($c) = @_;
+
+    return join ' ', map { $_->{payload} } grep { $_ } $c->recv_message(0.3);
+}
+
+
+# the new workers may not be connected to Redis yet
+
+sub connected {
+    my $c;
+
+    wait_for {
+        $c = $t->socket;
+
+        my $connack = $c->connect;
+        $connack && !$connack->{reason};
+    };
+
+    return $c;
+}
+
+###############################################################################
