@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::Util qw/ suspend /;
-use Test::More tests => 11 + 2 * 5 + 14;
+use Test::More tests => 13 + 2 * 5 + 14;
 
 ###############################################################################
 
@@ -76,14 +76,24 @@ is(acked(@waiting), 5, 'goes on: the publisher as well');
 is_deeply([ took($s, 26) ], [ map { $_->{payload} } @sent, @waiting ],
           'goes on: all of them, in order');
 
-# for so long that it is dropped
+# for so long that it is dropped, and then nobody waits for it
 
 suspend($pid);
+$first->redis->command('EVAL', $script, 1, $inbox,
+                       pack('Q>4C', 1, 0xabc, 0, 1, 7), 10_000);
+
+@sent = publish('stop/x', 1);
+acked(@sent);
+@waiting = publish('stop/x', 5);
+$publisher->expect_nothing(0.3, 'full again: the publisher waits');
+
 ok(wait_for { @{ nodes_members($first) } == 1 }, 'dropped');
+is(acked(@waiting), 5, 'dropped: the publisher does not wait any more');
+
 kill 'CONT', $pid;
 wanted($first, $second, 'stop/+');
 $publisher->publish_wait('stop/x', 'again', qos => 1);
-is_deeply([ took($s, 1) ], [ 'again' ], 'and back again');
+is_deeply([ took($s, 2) ], [ $sent[0]{payload}, 'again' ], 'and back again');
 
 # a frame that is sent again because the reply was lost; by whoever it may be
 

@@ -27,8 +27,9 @@ my ($first, $second) = two_nodes(workers => 2,
 my @nodes = ($first, $second);
 
 for my $qos (1, 2) {
-    my @subscribers = map { my $n = $_;
-                            map { $n->client(version => $_) } 4, 5 } @nodes;
+    my @subscribers = map {
+        $_->client(version => 4), $_->client(version => 5)
+    } @nodes;
 
     $_->subscribe("volume/$qos/+" => $qos) for @subscribers;
     wanted($first, $second, "volume/$qos/+");

@@ -170,7 +170,9 @@ ngx_mqtt_inbox_sent(ngx_mqtt_op_t *op)
     {
         ngx_mqtt_count(w, NGX_MQTT_STAT_inbox_frames_out);
 
-        member->length = (ngx_uint_t) reply->elts[0]->integer;
+        if (member->present) {
+            member->length = (ngx_uint_t) reply->elts[0]->integer;
+        }
 
         if (reply->elts[1]->integer > 0) {
             ngx_mqtt_count_add(w, NGX_MQTT_STAT_inbox_dropped,
@@ -291,6 +293,9 @@ ngx_mqtt_inbox_looked(ngx_mqtt_op_t *op)
         ngx_post_event(&w->resume_event, &ngx_posted_events);
 
     } else if (op->rc != NGX_ERROR) {
+
+        /* of one that is gone the length is 0 */
+
         (void) ngx_mqtt_inbox_full(w, member);
     }
 

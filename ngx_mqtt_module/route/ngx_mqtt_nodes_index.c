@@ -212,6 +212,13 @@ ngx_mqtt_nodes_present(ngx_mqtt_worker_t *w, ngx_mqtt_member_t *member,
         w->nodes->nmembers += present ? 1 : -1;
     }
 
+    /* nobody has to wait any more for one that is dead */
+
+    if (!present && member->length) {
+        member->length = 0;
+        ngx_post_event(&w->resume_event, &ngx_posted_events);
+    }
+
     /* its last frames may still be in our inbox, and claims name it */
 
     member->used = ngx_time();
