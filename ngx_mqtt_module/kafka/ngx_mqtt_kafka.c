@@ -258,6 +258,21 @@ ngx_mqtt_kafka_watch_queue(ngx_mqtt_kafka_handle_t *h, rd_kafka_queue_t *queue)
 void
 ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h)
 {
+    rd_kafka_t  *client;
+
+    client = h->client;
+
+    ngx_mqtt_kafka_abandon(h);
+
+    if (client) {
+        rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+}
+
+
+void
+ngx_mqtt_kafka_abandon(ngx_mqtt_kafka_handle_t *h)
+{
     if (h->client == NULL) {
         return;
     }
@@ -269,7 +284,6 @@ ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h)
 
     rd_kafka_queue_io_event_enable(h->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(h->queue);
-    rd_kafka_destroy_flags(h->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 
     h->queue = NULL;
     h->client = NULL;

@@ -307,6 +307,20 @@ ngx_mqtt_kafka_consumer_close(ngx_mqtt_kafka_consumer_t *kc)
         kc->leaving = NULL;
     }
 
+    /*
+     * A consumer that has joined its group and was not assigned anything yet
+     * may not be destroyed: librdkafka asserts that its sticky assignor has a
+     * state.  Such a one is left behind, which mostly is at the end of the
+     * process.
+     */
+
+    if (!kc->assigned) {
+        ngx_mqtt_kafka_abandon(&kc->handle);
+        return;
+    }
+
+    kc->assigned = 0;
+
     ngx_mqtt_kafka_close(&kc->handle);
 }
 
@@ -356,6 +370,8 @@ ngx_mqtt_kafka_consumer_rebalance(ngx_mqtt_kafka_consumer_t *kc,
     switch (rd_kafka_event_error(event)) {
 
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
+
+        kc->assigned = 1;
 
         /* of two assignments in a row the first one is complete by now */
 

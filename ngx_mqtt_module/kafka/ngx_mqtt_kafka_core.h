@@ -175,6 +175,7 @@ struct ngx_mqtt_kafka_consumer_s {
 
     unsigned                   full:1;         /* until it falls to half */
     unsigned                   fenced:1;       /* our instance id is taken */
+    unsigned                   assigned:1;     /* once, by this client */
 };
 
 
@@ -218,6 +219,9 @@ struct ngx_mqtt_kafka_s {
 ngx_int_t ngx_mqtt_kafka_open(ngx_mqtt_kafka_handle_t *h,
     rd_kafka_type_t type, rd_kafka_conf_t *properties);
 void ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h);
+
+/* the client lives on, nobody listens to it any more */
+void ngx_mqtt_kafka_abandon(ngx_mqtt_kafka_handle_t *h);
 void ngx_mqtt_kafka_pump(ngx_mqtt_kafka_handle_t *h);
 
 /* waits for one event and handles it, at the end only; NGX_AGAIN: none came */
