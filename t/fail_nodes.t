@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::Util qw/ suspend /;
-use Test::More tests => 13 + 2 * 5 + 17;
+use Test::More tests => 13 + 2 * 5 + 18;
 
 ###############################################################################
 
@@ -239,7 +239,11 @@ for (1 .. 2) {
     $first->client(version => 4, client_id => "session $_")->disconnect;
 }
 
-ok($_->stop, 'stopped') for $second, $first;
+# one that is stopped at once leaves nothing either
+
+ok($second->stop_fast, 'stopped at once');
+is(@{ nodes_members($first) }, 1, 'stopped at once: not in the index');
+ok($first->stop, 'stopped');
 
 
 sub inbox_key {

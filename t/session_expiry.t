@@ -124,7 +124,7 @@ my $ended = wait_for { !$redis->keys('*{c:many*') } 20;
 
 ok($ended, 'end');
 cmp_ok(now() - $begin, '<', 2 + slow(1.5), 'in time');
-ok(wait_for { $redis->keys('*{[^l]*') == 4 }, 'nothing is left of them')
+ok(wait_for { $redis->keys('*{[^ln]*') == 4 }, 'nothing is left of them')
     or diag(join "\n", $redis->keys);
 
 ###############################################################################
