@@ -52,6 +52,14 @@ typedef struct {
 } ngx_mqtt_claim_t;
 
 
+/* a claim of another worker that is to be answered */
+
+typedef struct {
+    ngx_mqtt_peer_t             peer;
+    uint64_t                    id;
+} ngx_mqtt_claim_taken_t;
+
+
 static ngx_mqtt_claim_t *ngx_mqtt_claim_create(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_claim_t *sc, ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_claim_send(ngx_mqtt_worker_t *w,
@@ -74,6 +82,11 @@ static void ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_stop_waiting(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
+static ngx_int_t ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer, uint64_t id);
+static void ngx_mqtt_claim_saved(ngx_mqtt_op_t *op);
+static void ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
+    uint64_t id);
 static void ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
 static void ngx_mqtt_claim_timeout(ngx_event_t *ev);
@@ -622,7 +635,7 @@ ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 {
     u_char     *p, *end;
     uint64_t    id, epoch;
-    ngx_str_t   client_id, answer;
+    ngx_str_t   client_id;
 
     end = body->data + body->len;
 
@@ -644,12 +657,80 @@ ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 
     ngx_mqtt_session_unlist(w, &client_id);
 
-    answer.data = body->data;
-    answer.len = sizeof(uint64_t);
+    if (ngx_mqtt_redis_pending(w->redis)
+        && ngx_mqtt_claim_answer_later(w, from, id) == NGX_OK)
+    {
+        return;
+    }
 
-    /* a peer that cannot be told anymore does not wait either */
+    ngx_mqtt_claim_answer(w, from, id);
+}
 
-    (void) ngx_mqtt_bus_send(w->bus, from, NGX_MQTT_FRAME_TAKEN, &answer, 1);
+
+/*
+ * What the closed client has saved, such as its cursors, is on the way to
+ * Redis: the next owner reads it, on a connection of its own.
+ */
+
+static ngx_int_t
+ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
+    uint64_t id)
+{
+    ngx_str_t                ping;
+    ngx_mqtt_op_t           *op;
+    ngx_mqtt_claim_taken_t  *taken;
+
+    taken = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_claim_taken_t));
+    if (taken == NULL) {
+        return NGX_ERROR;
+    }
+
+    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_claim_saved, taken);
+
+    if (op == NULL) {
+        ngx_mqtt_free(w, taken, sizeof(ngx_mqtt_claim_taken_t));
+        return NGX_ERROR;
+    }
+
+    taken->peer = *peer;
+    taken->id = id;
+
+    ngx_str_set(&ping, "PING");
+
+    ngx_mqtt_redis_command(w->redis, 1, &ping, 0, op);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_claim_saved(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_claim_taken_t  *taken;
+
+    taken = op->data;
+
+    if (op->worker->bus) {
+        ngx_mqtt_claim_answer(op->worker, &taken->peer, taken->id);
+    }
+
+    ngx_mqtt_free(op->worker, taken, sizeof(ngx_mqtt_claim_taken_t));
+}
+
+
+/* a peer that cannot be told anymore does not wait either */
+
+static void
+ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
+    uint64_t id)
+{
+    u_char     body[8];
+    ngx_str_t  answer;
+
+    answer.data = body;
+    answer.len = ngx_mqtt_frame_write_u64(body, id) - body;
+
+    (void) ngx_mqtt_bus_send(w->bus, peer, NGX_MQTT_FRAME_TAKEN, &answer, 1);
 }
 
 
