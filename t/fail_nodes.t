@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::Util qw/ suspend /;
-use Test::More tests => 13 + 2 * 5 + 14;
+use Test::More tests => 13 + 2 * 5 + 18;
 
 ###############################################################################
 
@@ -220,11 +220,30 @@ $publisher->publish_wait('dead/x', 'y', qos => 1);
 is_deeply([ took($s, 1) ], [ 'y' ], 'and served');
 $s->disconnect;
 
+# a worker process that is killed is known to be dead at once
+
+my $killed = inbox_key($second);
+
+$publisher->publish_wait('dead/x', 'y', qos => 1);
+$since = now();
+$second->kill_worker($second->worker_pids);
+
+ok(wait_for { $killed ne (inbox_key($second) // '')
+              && @{ nodes_members($first) } == 2 },
+   'a worker process killed: forgotten');
+cmp_ok(now() - $since, '<', 4, 'a worker process killed: at once');
+is($first->redis->command('EXISTS', $killed), 0,
+   'a worker process killed: with its inbox');
+
 for (1 .. 2) {
     $first->client(version => 4, client_id => "session $_")->disconnect;
 }
 
-ok($_->stop, 'stopped') for $second, $first;
+# one that is stopped at once leaves nothing either
+
+ok($second->stop_fast, 'stopped at once');
+is(@{ nodes_members($first) }, 1, 'stopped at once: not in the index');
+ok($first->stop, 'stopped');
 
 
 sub inbox_key {
@@ -233,7 +252,7 @@ sub inbox_key {
     my $node = node_id($t);
     my ($owner) = grep { /^$node:/ } @{ nodes_members($t) };
 
-    return "test:{w:$owner}i";
+    return $owner && "test:{w:$owner}i";
 }
 
 

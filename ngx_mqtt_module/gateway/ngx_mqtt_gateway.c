@@ -65,6 +65,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
 
     ngx_mqtt_session_on_publish(w, ngx_mqtt_will_publish);
     ngx_mqtt_session_on_detach(w, ngx_mqtt_log_detach);
+    ngx_mqtt_session_on_dead(w, ngx_mqtt_inbox_drop);
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
     if (gw->kafka == NULL) {
@@ -181,6 +182,8 @@ ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
     ngx_mqtt_session_leave_begin(w);
 
     w->hooks->stop(w);
+
+    ngx_mqtt_nodes_leave(w);
 
     ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
 

@@ -166,6 +166,10 @@ ngx_mqtt_inbox_drop(ngx_mqtt_worker_t *w, ngx_str_t *owner)
     size_t      size;
     ngx_str_t   argv[NGX_MQTT_NODES_KEYS + 2], inbox[2];
 
+    if (w->nodes == NULL) {
+        return;
+    }
+
     size = w->gateway->redis_prefix.len + sizeof("{n}o:") - 1 + owner->len;
     size += ngx_mqtt_inbox_key_len(w) + owner->len;
 
@@ -194,6 +198,8 @@ ngx_mqtt_inbox_drop(ngx_mqtt_worker_t *w, ngx_str_t *owner)
     ngx_mqtt_redis_command(w->redis, 2, inbox, 0, NULL);
 
     ngx_mqtt_free(w, p, size);
+
+    ngx_mqtt_nodes_notify(w);
 }
 
 

@@ -208,6 +208,10 @@ ngx_mqtt_orphans_taken(ngx_mqtt_op_t *op)
     orphans->planned = (reply->integer == 2);
     orphans->begun = 1;
 
+    if (op->worker->sessions->dead) {
+        op->worker->sessions->dead(op->worker, &orphans->owner);
+    }
+
     ngx_mqtt_orphans_next(orphans);
 }
 

@@ -86,6 +86,11 @@ typedef void (*ngx_mqtt_session_publish_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
 
 
+/* a worker, by its name, is dead, and this one takes over from it */
+typedef void (*ngx_mqtt_session_dead_pt)(ngx_mqtt_worker_t *w,
+    ngx_str_t *owner);
+
+
 ngx_int_t ngx_mqtt_session_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_session_stop(ngx_mqtt_worker_t *w);
 
@@ -109,6 +114,9 @@ void ngx_mqtt_session_worker_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
 
 void ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_publish_pt publish);
+
+void ngx_mqtt_session_on_dead(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_dead_pt dead);
 
 /* without a handler there are no readers to detach */
 void ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,

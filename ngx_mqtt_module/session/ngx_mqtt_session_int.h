@@ -52,6 +52,7 @@ struct ngx_mqtt_sessions_s {
 
     ngx_mqtt_session_detach_pt   detach;
     ngx_mqtt_session_publish_pt  publish;
+    ngx_mqtt_session_dead_pt     dead;
 
     ngx_mqtt_hash_t      chores;          /* by client id */
     ngx_mqtt_hash_t      claims;          /* waiting for TAKEN, by id */
