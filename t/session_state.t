@@ -13,7 +13,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 28;
+use Test::More tests => 28 + 2 * 7;
 
 ###############################################################################
 
@@ -106,6 +106,45 @@ $c->send(PUBREC => packet_id => $m[2]{packet_id});
 $c->expect(PUBREL => packet_id => $m[2]{packet_id});
 $c->send(PUBCOMP => packet_id => $m[2]{packet_id});
 $c->is_alive;
+
+# messages that are in two logs of the session: again as one, not as two
+
+$c->subscribe('two/+' => 2, 'two/#' => 2);
+
+for my $online (1, 0) {
+    my $how = $online ? 'live' : 'from the logs';
+
+    $c->disconnect if !$online;
+    $publisher->publish_wait('two/x', $_, qos => $_ % 2 + 1) for 1 .. 3;
+    $c = device() if !$online;
+
+    my @sent = map { $c->recv } 1 .. 3;
+    my $again = join ' ', map { "$_->{packet_id} $_->{payload} 1" } @sent;
+
+    for my $time ('again', 'and again') {
+        $c->abort;
+        $c = device();
+
+        is(join(' ', map { "$_->{packet_id} $_->{payload} $_->{dup}" }
+                     map { $c->recv } 1 .. 3), $again, "$how: $time");
+        $c->expect_nothing(0.2, "$how: once");
+    }
+
+    for my $p (@sent) {
+        $c->send(($p->{qos} == 1 ? 'PUBACK' : 'PUBREC'),
+                 packet_id => $p->{packet_id});
+        next if $p->{qos} == 1;
+
+        $c->expect(PUBREL => packet_id => $p->{packet_id});
+        $c->send(PUBCOMP => packet_id => $p->{packet_id});
+    }
+
+    $c->abort;
+    $c = device();
+    $c->expect_nothing(0.2, "$how: nothing is left");
+}
+
+$c->unsubscribe('two/+', 'two/#');
 
 # retained messages are in no log
 

@@ -34,7 +34,7 @@ for my $v (4, 5) {
                    $v == 5 ? (props => [ [ session_expiry => 600 ] ]) : ());
 
     my $c = client_on($t, $workers[0], @session);
-    $c->subscribe("a/$v" => 1, "b/$v/+" => 2);
+    $c->subscribe("a/$v" => 1, "b/$v/+" => 2, "b/#" => 2, "+/$v" => 2);
 
     my (@expected, @got);
 

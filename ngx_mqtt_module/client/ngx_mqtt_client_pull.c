@@ -55,6 +55,8 @@ static void ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc);
 static ngx_mqtt_pulled_t *ngx_mqtt_pull_next(ngx_mqtt_client_session_t *ss);
 static void ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc,
     ngx_mqtt_pulled_t *pulled);
+static ngx_int_t ngx_mqtt_pull_resume(ngx_mqtt_client_t *mc,
+    ngx_mqtt_session_mark_t *mark, u_char *uid);
 static void ngx_mqtt_pulled_free(ngx_mqtt_client_t *mc,
     ngx_mqtt_pulled_t *pulled);
 
@@ -506,6 +508,7 @@ ngx_mqtt_pull_next(ngx_mqtt_client_session_t *ss)
 static void
 ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc, ngx_mqtt_pulled_t *pulled)
 {
+    u_char                     *uid;
     ngx_str_t                  *origin;
     ngx_uint_t                  own;
     ngx_mqtt_log_ref_t          ref;
@@ -531,8 +534,61 @@ ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc, ngx_mqtt_pulled_t *pulled)
     own = (origin->len == mc->node.key.len
            && ngx_memcmp(origin->data, mc->node.key.data, origin->len) == 0);
 
+    uid = pulled->several ? pulled->uid : NULL;
+
+    mark = ngx_mqtt_session_mark_find(&ss->resumed, pulled->reader->number,
+                                      pulled->number);
+
+    if (mark && uid) {
+
+        /* taken on an earlier connection: it is not new, but sent again */
+
+        if (ngx_mqtt_pull_resume(mc, mark, uid) != NGX_OK) {
+            return;
+        }
+
+        uid = NULL;
+    }
+
     ngx_mqtt_route_replay(mc->worker, pulled->msg, &mc->subscriber, own, &ref,
-                          pulled->several ? pulled->uid : NULL);
+                          uid);
+}
+
+
+/* the other logs that it was taken from at once have it still */
+
+static ngx_int_t
+ngx_mqtt_pull_resume(ngx_mqtt_client_t *mc, ngx_mqtt_session_mark_t *mark,
+    u_char *uid)
+{
+    ngx_uint_t                  i, left;
+    ngx_mqtt_session_seen_t    *seen;
+    ngx_mqtt_client_session_t  *ss;
+
+    ss = mc->session;
+    left = 0;
+
+    for (i = 0; i < ss->resumed.n; i++) {
+        left += (ss->resumed.marks[i].packet_id == mark->packet_id);
+    }
+
+    if (--left == 0) {
+        return NGX_OK;
+    }
+
+    seen = ngx_mqtt_pull_seen(ss, uid);
+
+    if (seen) {
+        seen->left += (uint32_t) left;
+        return NGX_OK;
+    }
+
+    if (ngx_mqtt_session_seen_add(mc->worker, ss, uid, left) != NGX_OK) {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
