@@ -138,7 +138,7 @@ for my $case ([ 'test', $served, qr/is successful/ ],
     my ($name, $auth, $message) = @$case;
 
     my ($output) = $t->nginx_t(conf($auth) . <<"END");
-http { server { listen 127.0.0.1:%%PORT_http%%;
+http { access_log off; server { listen 127.0.0.1:%%PORT_http%%;
     location / { mqtt_token $name; }
 } }
 END

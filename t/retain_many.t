@@ -11,6 +11,7 @@ use warnings;
 use strict;
 
 use FindBin;
+use IO::Socket::INET;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use Test::More tests => 30;
@@ -110,22 +111,28 @@ is($t->total('messages_out_dropped'), 0, 'no message was dropped');
 
 ###############################################################################
 
-# commands that Redis ran meanwhile
+# commands about retained messages that Redis ran meanwhile
 
 sub calls {
     my ($sub) = @_;
 
-    $t->redis->command('CONFIG', 'RESETSTAT');
+    my $monitor = IO::Socket::INET->new(PeerAddr => $t->redis->address)
+        or die "cannot connect to Redis: $!";
 
-    my $found = $sub->();
-    my %info = $t->redis->info('commandstats');
+    $monitor->print("MONITOR\r\n");
+    $monitor->getline =~ /OK/ or die 'Redis is not monitored';
 
-    return (
-        found => $found,
-        map { my ($name) = /^cmdstat_(\w+)$/;
-              $name && $info{$_} =~ /calls=(\d+)/ ? ($name => $1) : () }
-            keys %info,
-    );
+    my %calls = (found => $sub->());
+
+    $t->redis->command('ECHO', 'that was all');
+
+    while (defined(my $line = $monitor->getline)) {
+        last if $line =~ /"that was all"/;
+
+        $calls{lc $1}++ if $line =~ /^\S+ \[[^]]*\] "(\w+)".*\{r:/;
+    }
+
+    return %calls;
 }
 
 

@@ -125,7 +125,8 @@ ok(wait_for { $t->total('connections') == 1 }, 'their connections are closed');
 $winner->disconnect;
 wait_clients(0);
 
-ok(wait_for { !$t->redis->keys('*{[^ln]*') }, 'nothing is left in Redis');
+ok(wait_for { !$t->redis->keys('*{[^ln]*') }, 'nothing is left in Redis')
+    or diag(join ' ', $t->redis->keys('*{[^ln]*'));
 
 # the same one after the other, without a pause
 

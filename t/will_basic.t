@@ -168,7 +168,8 @@ is_deeply([ $t->redis->keys('*{x}*') ], [], 'nothing is due');
 
 $_->disconnect for @subscriber;
 
-ok(wait_for { !$t->redis->keys('*{[^lnr]*') }, 'nothing is left without them');
+ok(wait_for { !$t->redis->keys('*{[^lnr]*') }, 'nothing is left without them')
+    or diag(join ' ', $t->redis->keys('*{[^lnr]*'));
 
 is($t->total('wills_published'), 2 * (13 + 3) + 2, 'all were counted');
 is($t->total('wills_waiting'), 0, 'none waits');

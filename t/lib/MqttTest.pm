@@ -616,7 +616,10 @@ sub kill_hard {
 sub kill_worker {
     my ($self, $pid) = @_;
 
-    $self->allow_log(qr/worker process $pid exited on signal 9/);
+    # nginx tells of a lock, and opens it, if the worker was in it
+
+    $self->allow_log(qr/worker process $pid exited on signal 9/,
+                     qr/shared memory zone "\S+" was locked by $pid/);
 
     CORE::kill('KILL', $pid);
 
