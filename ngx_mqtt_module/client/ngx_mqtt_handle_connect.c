@@ -467,6 +467,10 @@ ngx_mqtt_connect_claimed(ngx_mqtt_op_t *op)
     mc->epoch = claimed->epoch;
 
     if (mc->taken_epoch > mc->epoch) {
+
+        /* a stale epoch ends nothing in Redis, but the id leaves our list */
+
+        ngx_mqtt_client_release(mc);
         ngx_mqtt_client_abort(mc, NGX_MQTT_SESSION_TAKEN_OVER);
         return;
     }
