@@ -39,6 +39,7 @@ typedef struct {
 } ngx_mqtt_log_level_t;
 
 
+static ngx_uint_t ngx_mqtt_log_behind(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_log_matched(void *data, ngx_mqtt_filter_node_t *node);
 static void ngx_mqtt_log_level(ngx_str_t *topic, ngx_str_t *level);
 static void ngx_mqtt_log_index_changed(ngx_mqtt_op_t *op);
@@ -121,9 +122,8 @@ ngx_mqtt_log_index_stop(ngx_mqtt_worker_t *w)
 ngx_int_t
 ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 {
-    ngx_str_t              level;
-    ngx_mqtt_logs_t       *logs;
-    ngx_mqtt_log_match_t  *exact;
+    ngx_str_t         level, *exact;
+    ngx_mqtt_logs_t  *logs;
 
     logs = w->logs;
 
@@ -137,9 +137,7 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
         return NGX_BUSY;
     }
 
-    if (logs->wildcards.nwildcards == 0 && logs->levels.count == 0
-        && ngx_mqtt_group_count(w) == 0)
-    {
+    if (logs->wildcards.nwildcards == 0 && logs->levels.count == 0) {
         return NGX_DECLINED;
     }
 
@@ -147,10 +145,6 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 
     ngx_mqtt_filters_match(&logs->wildcards, &m->topic, ngx_mqtt_log_matched,
                            logs);
-
-    if (ngx_mqtt_group_count(w)) {
-        ngx_mqtt_group_match(w, &m->topic);
-    }
 
     if (logs->levels.count) {
         ngx_mqtt_log_level(&m->topic, &level);
@@ -161,8 +155,7 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
                 return NGX_BUSY;
             }
 
-            exact->filter = m->topic;
-            exact->group = 0;
+            *exact = m->topic;
         }
     }
 
@@ -174,7 +167,7 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 }
 
 
-ngx_uint_t
+static ngx_uint_t
 ngx_mqtt_log_behind(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_logs_t  *logs;
@@ -194,13 +187,12 @@ ngx_mqtt_log_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_logs_t *logs = data;
 
-    ngx_mqtt_log_match_t  *match;
+    ngx_str_t  *filter;
 
-    match = ngx_array_push(&logs->matches);
+    filter = ngx_array_push(&logs->matches);
 
-    if (match) {
-        match->filter = node->node.key;
-        match->group = 0;
+    if (filter) {
+        *filter = node->node.key;
     }
 }
 
@@ -243,9 +235,7 @@ ngx_mqtt_log_index_set(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     args[0].len = 1;
     args[0].data = (u_char *) (add ? "+" : "-");
 
-    /* groups are few, all are listed */
-
-    if (ngx_mqtt_topic_has_wildcard(filter) || ngx_mqtt_group_is(filter)) {
+    if (ngx_mqtt_topic_has_wildcard(filter)) {
         ngx_str_set(&args[1], "w");
         args[2] = *filter;
 
@@ -397,8 +387,6 @@ ngx_mqtt_log_index_answered(ngx_mqtt_op_t *op)
         return;
     }
 
-    ngx_mqtt_group_indexed(w);
-
     if (logs->awaited) {
         logs->awaited = 0;
         ngx_post_event(&w->resume_event, &ngx_posted_events);
@@ -493,9 +481,7 @@ ngx_mqtt_log_index_change(ngx_mqtt_worker_t *w, ngx_str_t *change)
     objects = w->counters[NGX_MQTT_STAT_alloc_objects];
     bytes = w->counters[NGX_MQTT_STAT_alloc_bytes];
 
-    rc = ngx_mqtt_group_is(&name)
-         ? ngx_mqtt_group_index(w, &name, add)
-         : ngx_mqtt_log_index_wildcard(w, &name, add);
+    rc = ngx_mqtt_log_index_wildcard(w, &name, add);
 
     w->counters[NGX_MQTT_STAT_alloc_objects] = objects;
     w->counters[NGX_MQTT_STAT_alloc_bytes] = bytes;
@@ -585,7 +571,6 @@ ngx_mqtt_log_index_clear(ngx_mqtt_worker_t *w)
     bytes = w->counters[NGX_MQTT_STAT_alloc_bytes];
 
     ngx_mqtt_filters_clear(w, &logs->wildcards);
-    ngx_mqtt_group_clear(w);
 
     w->counters[NGX_MQTT_STAT_alloc_objects] = objects;
     w->counters[NGX_MQTT_STAT_alloc_bytes] = bytes;
@@ -631,7 +616,6 @@ ngx_mqtt_log_index_timer(ngx_event_t *ev)
     w = ngx_mqtt_event_worker(ev);
 
     ngx_mqtt_log_index_ask(w);
-    ngx_mqtt_group_tick(w);
 
     ngx_add_timer(ev, NGX_MQTT_LOG_POLL);
 }
