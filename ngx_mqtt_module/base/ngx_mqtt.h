@@ -126,7 +126,8 @@ typedef struct {
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
- * ngx_mqtt_route.h; room() tells before what it would do with it.
+ * ngx_mqtt_route.h; room() tells before what it would do with it, and
+ * window() how many of QoS 1 and 2 it would send at once.
  */
 
 #define NGX_MQTT_ROOM_NONE             0        /* drop it, or close */
@@ -152,6 +153,7 @@ typedef struct {
     void                     (*recheck)(ngx_mqtt_subscriber_t *subscriber);
     ngx_uint_t               (*room)(ngx_mqtt_subscriber_t *subscriber,
                                      ngx_uint_t qos);
+    ngx_uint_t               (*window)(ngx_mqtt_subscriber_t *subscriber);
     void                     (*deliver_shared)(
                                         ngx_mqtt_subscriber_t *subscriber,
                                         ngx_mqtt_msg_t *m,

@@ -40,6 +40,7 @@
 #define NGX_MQTT_FRAME_P2P             10   /* gateway/: for one client */
 #define NGX_MQTT_FRAME_P2P_DONE        11   /* gateway/: it has it, or not */
 #define NGX_MQTT_FRAME_REVOKED         12   /* auth/: a token */
+#define NGX_MQTT_FRAME_GROUP_MORE      13   /* route/: a log has some */
 
 #define NGX_MQTT_FRAME_TYPES           16
 

@@ -56,6 +56,7 @@ ngx_mqtt_hooks_t  ngx_mqtt_client_hooks = {
     ngx_mqtt_client_subscriber,
     ngx_mqtt_client_session_recheck,
     ngx_mqtt_client_share_room,
+    ngx_mqtt_client_share_window,
     ngx_mqtt_client_deliver_shared,
     ngx_mqtt_client_p2p,
     ngx_mqtt_client_flush_handler,

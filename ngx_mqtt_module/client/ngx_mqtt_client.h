@@ -523,9 +523,10 @@ void ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob);
 
 /* ngx_mqtt_client_share.c */
 
-/* hooks->room, hooks->deliver_shared */
+/* hooks->room, hooks->window, hooks->deliver_shared */
 ngx_uint_t ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber,
     ngx_uint_t qos);
+ngx_uint_t ngx_mqtt_client_share_window(ngx_mqtt_subscriber_t *subscriber);
 void ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
     ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, ngx_mqtt_shared_t *sd);
 
@@ -537,7 +538,9 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
 
-/* only of a persistent session, before it is saved for the last time */
+/* of a persistent session: the save of this number was sent; before it is
+   saved for the last time */
+void ngx_mqtt_client_share_saved(ngx_mqtt_client_t *mc, uint64_t save);
 void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
 
 /* the client is no member anymore: of any group, of this one */

@@ -281,10 +281,6 @@ ngx_mqtt_window_send(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
 
     if (mc->session && (window->nheld || (ob->qos == 2 && !ob->dup))) {
 
-        if (ob->qos == 2) {
-            ngx_mqtt_client_share_done(ob);
-        }
-
         ob->save = ngx_mqtt_client_save(mc);
         window->nheld++;
 

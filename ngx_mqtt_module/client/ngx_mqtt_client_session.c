@@ -48,6 +48,8 @@ static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
 static void ngx_mqtt_session_attached(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_session_detach(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub);
+static ngx_int_t ngx_mqtt_session_group(ngx_mqtt_client_t *mc,
+    ngx_mqtt_sub_t *sub, ngx_str_t *share, ngx_uint_t attach);
 static ngx_mqtt_op_t *ngx_mqtt_session_step(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_session_step_done(ngx_mqtt_op_t *op);
 static void ngx_mqtt_session_settle(ngx_mqtt_client_t *mc,
@@ -192,11 +194,12 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
 
     ss->last_number = ngx_max(ss->last_number, number);
 
-    if (share.len || (options & NGX_MQTT_SUB_QOS) == 0) {
+    if ((options & NGX_MQTT_SUB_QOS) == 0) {
         return NGX_OK;
     }
 
-    return ngx_mqtt_session_attach(mc, sub, number);
+    return share.len ? ngx_mqtt_session_group(mc, sub, &share, 1)
+                     : ngx_mqtt_session_attach(mc, sub, number);
 }
 
 
@@ -266,7 +269,8 @@ ngx_mqtt_client_session_subscribe(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     }
 
     if (share->len) {
-        return NGX_OK;
+        return ngx_mqtt_session_group(mc, sub, share,
+                                      sub->options & NGX_MQTT_SUB_QOS);
     }
 
     if ((sub->options & NGX_MQTT_SUB_QOS) == 0) {
@@ -286,6 +290,10 @@ ngx_mqtt_client_session_unsubscribe(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, ngx_str_t *share)
 {
     if (sub->reader && ngx_mqtt_session_detach(mc, sub) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (share->len && ngx_mqtt_session_group(mc, sub, share, 0) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -432,6 +440,46 @@ ngx_mqtt_session_detach(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub)
 
     ngx_mqtt_client_session_forget(mc, sub->reader);
     ngx_mqtt_session_free_reader(mc, sub->reader);
+
+    return NGX_OK;
+}
+
+
+/* the session is a reader of the group's log; what is read, route/ knows */
+
+static ngx_int_t
+ngx_mqtt_session_group(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
+    ngx_str_t *share, ngx_uint_t attach)
+{
+    size_t              size;
+    ngx_str_t           log, *filter;
+    ngx_mqtt_op_t      *op;
+    ngx_mqtt_worker_t  *w;
+
+    w = mc->worker;
+    filter = &sub->filter->node.key;
+
+    size = sizeof("$share//") - 1 + share->len + filter->len;
+
+    log.data = ngx_mqtt_alloc(w, size);
+    op = log.data ? ngx_mqtt_session_step(mc) : NULL;
+
+    if (op == NULL) {
+        ngx_mqtt_free(w, log.data, size);
+        return NGX_ERROR;
+    }
+
+    log.len = size;
+    ngx_sprintf(log.data, "$share/%V/%V", share, filter);
+
+    if (attach) {
+        ngx_mqtt_log_attach(w, &log, &mc->node.key, mc->epoch, op);
+
+    } else {
+        ngx_mqtt_log_detach(w, &log, &mc->node.key, mc->epoch, op);
+    }
+
+    ngx_mqtt_free(w, log.data, size);
 
     return NGX_OK;
 }

@@ -65,6 +65,23 @@ ngx_mqtt_client_share_room(ngx_mqtt_subscriber_t *subscriber, ngx_uint_t qos)
 }
 
 
+ngx_uint_t
+ngx_mqtt_client_share_window(ngx_mqtt_subscriber_t *subscriber)
+{
+    ngx_mqtt_client_t  *mc;
+
+    mc = ngx_mqtt_subscriber_client(subscriber);
+
+    if (mc->closing || mc->state != NGX_MQTT_CLIENT_CONNECTED
+        || !ngx_mqtt_client_has_room(mc, 1))
+    {
+        return 0;
+    }
+
+    return ngx_mqtt_window_room(mc);
+}
+
+
 void
 ngx_mqtt_client_deliver_shared(ngx_mqtt_subscriber_t *subscriber,
     ngx_mqtt_msg_t *m, ngx_mqtt_copy_t *copy, ngx_mqtt_shared_t *sd)
@@ -122,6 +139,34 @@ ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob)
 }
 
 
+/* what is saved with its packet id is the session's from then on */
+
+void
+ngx_mqtt_client_share_saved(ngx_mqtt_client_t *mc, uint64_t save)
+{
+    ngx_queue_t          *q;
+    ngx_mqtt_window_t    *window;
+    ngx_mqtt_outbound_t  *ob;
+
+    window = &mc->extra->window;
+
+    if (window->nheld == 0) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&window->sent);
+         q != ngx_queue_sentinel(&window->sent);
+         q = ngx_queue_next(q))
+    {
+        ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
+
+        if (ob->qos == 2 && ob->save && ob->save <= save) {
+            ngx_mqtt_client_share_done(ob);
+        }
+    }
+}
+
+
 /* the session goes on: what has no other member stays with it */
 
 void
@@ -153,6 +198,10 @@ ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc)
             if (ob->sd == NULL) {
                 continue;
             }
+
+            /* not saved so far, and nobody has seen it */
+
+            ob->save = 0;
 
             if (ngx_mqtt_share_of(ob->sd) != group) {
                 group = ngx_mqtt_share_of(ob->sd);

@@ -62,10 +62,11 @@ static ngx_int_t ngx_mqtt_state_released(ngx_mqtt_client_t *mc,
 
 
 /* with numbers, or with its message, or after PUBREC; not what another member
-   of a shared subscription may get */
+   of a shared subscription may get, unless it is saved to be this one's */
 
 #define ngx_mqtt_state_has(ob)                                                \
-    ((ob)->sd == NULL && ((ob)->packet_id || (ob)->nrefs == 0))
+    (((ob)->sd == NULL || ((ob)->qos == 2 && (ob)->save))                     \
+     && ((ob)->packet_id || (ob)->nrefs == 0))
 
 
 ngx_int_t

@@ -29,6 +29,7 @@
 
 
 static void ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w);
+static void ngx_mqtt_gateway_dead(ngx_mqtt_worker_t *w, ngx_str_t *owner);
 static void ngx_mqtt_gateway_complete(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_gateway_drained(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_gateway_resumed(ngx_mqtt_worker_t *w);
@@ -65,7 +66,7 @@ ngx_mqtt_gateway_start(ngx_mqtt_gateway_t *gw, ngx_cycle_t *cycle,
 
     ngx_mqtt_session_on_publish(w, ngx_mqtt_will_publish);
     ngx_mqtt_session_on_detach(w, ngx_mqtt_log_detach);
-    ngx_mqtt_session_on_dead(w, ngx_mqtt_inbox_drop);
+    ngx_mqtt_session_on_dead(w, ngx_mqtt_gateway_dead);
     ngx_mqtt_bus_on_drained(w->bus, ngx_mqtt_gateway_drained);
 
     if (gw->kafka == NULL) {
@@ -183,6 +184,7 @@ ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
 
     w->hooks->stop(w);
 
+    ngx_mqtt_group_leave(w);
     ngx_mqtt_nodes_leave(w);
 
     ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
@@ -191,6 +193,16 @@ ngx_mqtt_gateway_leave(ngx_mqtt_worker_t *w)
         ngx_mqtt_session_leave_end(w);
         ngx_mqtt_redis_finish(w, NGX_MQTT_GATEWAY_LEAVE);
     }
+}
+
+
+/* another worker, by its name in Redis */
+
+static void
+ngx_mqtt_gateway_dead(ngx_mqtt_worker_t *w, ngx_str_t *owner)
+{
+    ngx_mqtt_inbox_drop(w, owner);
+    ngx_mqtt_group_dead(w, owner);
 }
 
 

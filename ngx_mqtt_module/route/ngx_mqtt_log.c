@@ -64,7 +64,8 @@ ngx_mqtt_log_start(ngx_mqtt_worker_t *w)
         return NGX_ERROR;
     }
 
-    if (ngx_array_init(&logs->matches, w->cycle->pool, 8, sizeof(ngx_str_t))
+    if (ngx_array_init(&logs->matches, w->cycle->pool, 8,
+                       sizeof(ngx_mqtt_log_match_t))
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -77,6 +78,11 @@ ngx_mqtt_log_start(ngx_mqtt_worker_t *w)
                                     + w->generation);
     w->logs = logs;
 
+    if (ngx_mqtt_group_start(w) != NGX_OK) {
+        w->logs = NULL;
+        return NGX_ERROR;
+    }
+
     return ngx_mqtt_log_index_start(w);
 }
 
@@ -85,6 +91,7 @@ void
 ngx_mqtt_log_stop(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_log_index_stop(w);
+    ngx_mqtt_group_stop(w);
     w->logs = NULL;
 }
 
@@ -169,7 +176,9 @@ ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
     ngx_mqtt_op_pt done, ngx_str_t *client_id, uint64_t epoch)
 {
     u_char              number[NGX_INT64_LEN];
-    ngx_str_t           argv[4];
+    ngx_str_t           keys[NGX_MQTT_GROUP_KEYS];
+    ngx_str_t           argv[NGX_MQTT_GROUP_KEYS + 2];
+    ngx_uint_t          nkeys;
     ngx_mqtt_op_t      *op;
     ngx_mqtt_worker_t  *w;
 
@@ -177,7 +186,7 @@ ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
 
     op = ngx_mqtt_op_get(w, NULL, done, step);
 
-    if (op == NULL || ngx_mqtt_log_keys(w, &step->filter, argv) != NGX_OK) {
+    if (op == NULL || ngx_mqtt_group_keys(w, &step->filter, keys) != NGX_OK) {
 
         if (op) {
             ngx_mqtt_op_cancel(op);
@@ -192,14 +201,20 @@ ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
         return;
     }
 
-    argv[2] = *client_id;
-    argv[3].data = number;
-    argv[3].len = ngx_sprintf(number, "%uL", epoch) - number;
+    /* a log ends with everything that a group may have left */
 
-    ngx_mqtt_redis_script(w->redis, script, 2, 4, argv, NGX_MQTT_REDIS_WAIT,
-                          op);
+    nkeys = (script == NGX_MQTT_LUA_LOG_DETACH) ? NGX_MQTT_GROUP_KEYS : 2;
 
-    ngx_mqtt_log_keys_free(w, argv);
+    ngx_memcpy(argv, keys, nkeys * sizeof(ngx_str_t));
+
+    argv[nkeys] = *client_id;
+    argv[nkeys + 1].data = number;
+    argv[nkeys + 1].len = ngx_sprintf(number, "%uL", epoch) - number;
+
+    ngx_mqtt_redis_script(w->redis, script, nkeys, nkeys + 2, argv,
+                          NGX_MQTT_REDIS_WAIT, op);
+
+    ngx_mqtt_group_keys_free(w, keys);
 }
 
 

@@ -114,4 +114,14 @@ void ngx_mqtt_log_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_op_t *op);
 
 
+/*
+ * ngx_mqtt_group.c: shared subscriptions have logs, too, see
+ * ngx_mqtt_group_int.h.  The worker of this name has died: what it has taken
+ * is given back.  leave(): the clients of this one have gone, and there is no
+ * event loop any more.
+ */
+void ngx_mqtt_group_dead(ngx_mqtt_worker_t *w, ngx_str_t *owner);
+void ngx_mqtt_group_leave(ngx_mqtt_worker_t *w);
+
+
 #endif /* _NGX_MQTT_LOG_H_INCLUDED_ */

@@ -94,22 +94,22 @@ ngx_mqtt_log_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static ngx_mqtt_append_t *
 ngx_mqtt_append_create(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
 {
-    u_char             *p;
-    size_t              size;
-    ngx_str_t          *filters;
-    ngx_uint_t          i, n;
-    ngx_mqtt_logs_t    *logs;
-    ngx_mqtt_append_t  *ap;
+    u_char                *p;
+    size_t                 size;
+    ngx_uint_t             i, n;
+    ngx_mqtt_logs_t       *logs;
+    ngx_mqtt_append_t     *ap;
+    ngx_mqtt_log_match_t  *matches;
 
     logs = w->logs;
 
-    filters = logs->matches.elts;
+    matches = logs->matches.elts;
     n = logs->matches.nelts;
 
     size = sizeof(ngx_mqtt_append_t) + n * sizeof(ngx_mqtt_log_position_t);
 
     for (i = 0; i < n; i++) {
-        size += filters[i].len;
+        size += matches[i].filter.len;
     }
 
     ap = ngx_mqtt_alloc(w, size);
@@ -132,10 +132,11 @@ ngx_mqtt_append_create(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
 
     for (i = 0; i < n; i++) {
         ap->logged.positions[i].number = 0;
-        ap->logged.positions[i].filter.len = filters[i].len;
+        ap->logged.positions[i].group = matches[i].group;
+        ap->logged.positions[i].filter.len = matches[i].filter.len;
         ap->logged.positions[i].filter.data = p;
 
-        p = ngx_cpymem(p, filters[i].data, filters[i].len);
+        p = ngx_cpymem(p, matches[i].filter.data, matches[i].filter.len);
     }
 
     return ap;

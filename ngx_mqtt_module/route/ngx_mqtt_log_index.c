@@ -39,7 +39,6 @@ typedef struct {
 } ngx_mqtt_log_level_t;
 
 
-static ngx_uint_t ngx_mqtt_log_behind(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_log_matched(void *data, ngx_mqtt_filter_node_t *node);
 static void ngx_mqtt_log_level(ngx_str_t *topic, ngx_str_t *level);
 static void ngx_mqtt_log_index_changed(ngx_mqtt_op_t *op);
@@ -122,8 +121,9 @@ ngx_mqtt_log_index_stop(ngx_mqtt_worker_t *w)
 ngx_int_t
 ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 {
-    ngx_str_t         level, *exact;
-    ngx_mqtt_logs_t  *logs;
+    ngx_str_t              level;
+    ngx_mqtt_logs_t       *logs;
+    ngx_mqtt_log_match_t  *exact;
 
     logs = w->logs;
 
@@ -137,7 +137,9 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
         return NGX_BUSY;
     }
 
-    if (logs->wildcards.nwildcards == 0 && logs->levels.count == 0) {
+    if (logs->wildcards.nwildcards == 0 && logs->levels.count == 0
+        && ngx_mqtt_group_count(w) == 0)
+    {
         return NGX_DECLINED;
     }
 
@@ -145,6 +147,10 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 
     ngx_mqtt_filters_match(&logs->wildcards, &m->topic, ngx_mqtt_log_matched,
                            logs);
+
+    if (ngx_mqtt_group_count(w)) {
+        ngx_mqtt_group_match(w, &m->topic);
+    }
 
     if (logs->levels.count) {
         ngx_mqtt_log_level(&m->topic, &level);
@@ -155,7 +161,8 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
                 return NGX_BUSY;
             }
 
-            *exact = m->topic;
+            exact->filter = m->topic;
+            exact->group = 0;
         }
     }
 
@@ -167,7 +174,7 @@ ngx_mqtt_log_match(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_mqtt_log_behind(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_logs_t  *logs;
@@ -187,12 +194,13 @@ ngx_mqtt_log_matched(void *data, ngx_mqtt_filter_node_t *node)
 {
     ngx_mqtt_logs_t *logs = data;
 
-    ngx_str_t  *filter;
+    ngx_mqtt_log_match_t  *match;
 
-    filter = ngx_array_push(&logs->matches);
+    match = ngx_array_push(&logs->matches);
 
-    if (filter) {
-        *filter = node->node.key;
+    if (match) {
+        match->filter = node->node.key;
+        match->group = 0;
     }
 }
 
@@ -235,7 +243,9 @@ ngx_mqtt_log_index_set(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     args[0].len = 1;
     args[0].data = (u_char *) (add ? "+" : "-");
 
-    if (ngx_mqtt_topic_has_wildcard(filter)) {
+    /* groups are few, all are listed */
+
+    if (ngx_mqtt_topic_has_wildcard(filter) || ngx_mqtt_group_is(filter)) {
         ngx_str_set(&args[1], "w");
         args[2] = *filter;
 
@@ -387,6 +397,8 @@ ngx_mqtt_log_index_answered(ngx_mqtt_op_t *op)
         return;
     }
 
+    ngx_mqtt_group_indexed(w);
+
     if (logs->awaited) {
         logs->awaited = 0;
         ngx_post_event(&w->resume_event, &ngx_posted_events);
@@ -481,7 +493,9 @@ ngx_mqtt_log_index_change(ngx_mqtt_worker_t *w, ngx_str_t *change)
     objects = w->counters[NGX_MQTT_STAT_alloc_objects];
     bytes = w->counters[NGX_MQTT_STAT_alloc_bytes];
 
-    rc = ngx_mqtt_log_index_wildcard(w, &name, add);
+    rc = ngx_mqtt_group_is(&name)
+         ? ngx_mqtt_group_index(w, &name, add)
+         : ngx_mqtt_log_index_wildcard(w, &name, add);
 
     w->counters[NGX_MQTT_STAT_alloc_objects] = objects;
     w->counters[NGX_MQTT_STAT_alloc_bytes] = bytes;
@@ -571,6 +585,7 @@ ngx_mqtt_log_index_clear(ngx_mqtt_worker_t *w)
     bytes = w->counters[NGX_MQTT_STAT_alloc_bytes];
 
     ngx_mqtt_filters_clear(w, &logs->wildcards);
+    ngx_mqtt_group_clear(w);
 
     w->counters[NGX_MQTT_STAT_alloc_objects] = objects;
     w->counters[NGX_MQTT_STAT_alloc_bytes] = bytes;
@@ -616,6 +631,7 @@ ngx_mqtt_log_index_timer(ngx_event_t *ev)
     w = ngx_mqtt_event_worker(ev);
 
     ngx_mqtt_log_index_ask(w);
+    ngx_mqtt_group_tick(w);
 
     ngx_add_timer(ev, NGX_MQTT_LOG_POLL);
 }

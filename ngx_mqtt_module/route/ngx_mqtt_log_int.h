@@ -28,6 +28,17 @@
 #define NGX_MQTT_LOG_INDEX_KEYS   4
 
 
+/* a log that a message has to go to */
+
+typedef struct {
+    ngx_str_t                 filter;
+    uint64_t                  group;       /* 0: not that of one */
+} ngx_mqtt_log_match_t;
+
+
+typedef struct ngx_mqtt_group_logs_s  ngx_mqtt_group_logs_t;
+
+
 struct ngx_mqtt_logs_s {
     ngx_str_t                 keys[NGX_MQTT_LOG_INDEX_KEYS];
 
@@ -48,7 +59,9 @@ struct ngx_mqtt_logs_s {
 
     u_char                    node[8];
     uint64_t                  messages;
-    ngx_array_t               matches;     /* of ngx_str_t */
+    ngx_array_t               matches;     /* of ngx_mqtt_log_match_t */
+
+    ngx_mqtt_group_logs_t    *groups;
 };
 
 
@@ -60,8 +73,32 @@ void ngx_mqtt_log_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
 ngx_int_t ngx_mqtt_log_index_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_log_index_stop(ngx_mqtt_worker_t *w);
 
-/* what has changed in Redis */
+/* 1: the node needs a newer version; ask for what has changed in Redis */
+ngx_uint_t ngx_mqtt_log_behind(ngx_mqtt_worker_t *w);
 void ngx_mqtt_log_index_ask(ngx_mqtt_worker_t *w);
+
+/*
+ * Groups in the index, ngx_mqtt_group.c: is() tells them by the name of their
+ * log; indexed() when the index is up to date; tick() with each poll.
+ */
+
+#define NGX_MQTT_GROUP_KEYS       4
+
+ngx_int_t ngx_mqtt_group_start(ngx_mqtt_worker_t *w);
+void ngx_mqtt_group_stop(ngx_mqtt_worker_t *w);
+ngx_uint_t ngx_mqtt_group_is(ngx_str_t *log);
+ngx_uint_t ngx_mqtt_group_count(ngx_mqtt_worker_t *w);
+ngx_int_t ngx_mqtt_group_index(ngx_mqtt_worker_t *w, ngx_str_t *log,
+    ngx_uint_t add);
+void ngx_mqtt_group_clear(ngx_mqtt_worker_t *w);
+void ngx_mqtt_group_match(ngx_mqtt_worker_t *w, ngx_str_t *topic);
+void ngx_mqtt_group_indexed(ngx_mqtt_worker_t *w);
+void ngx_mqtt_group_tick(ngx_mqtt_worker_t *w);
+
+/* ngx_mqtt_group_take.c: all keys of its log in one block */
+ngx_int_t ngx_mqtt_group_keys(ngx_mqtt_worker_t *w, ngx_str_t *log,
+    ngx_str_t *keys);
+void ngx_mqtt_group_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
 
 
 #endif /* _NGX_MQTT_LOG_INT_H_INCLUDED_ */

@@ -9,7 +9,7 @@
  *
  *     match -> members -> one PUBLISH frame, the same for all of them
  *           -> groups that have no member in this node -> a GROUP frame to one
- *              of their workers
+ *              of their workers, or GROUP_MORE if the message is in their log
  *
  * (1) A group with members in several nodes is served by the node of the
  *     publisher as long as it has members itself; otherwise its workers in
@@ -33,6 +33,8 @@ static void ngx_mqtt_nodes_push(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_logged_t *logged, ngx_mqtt_push_t *push);
 static void ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_share_t *share, ngx_mqtt_push_t *push);
+static void ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w,
+    ngx_mqtt_share_t *share);
 static ngx_mqtt_want_t *ngx_mqtt_nodes_choose(ngx_mqtt_worker_t *w,
     ngx_mqtt_share_t *share);
 static ngx_int_t ngx_mqtt_nodes_send(ngx_mqtt_worker_t *w,
@@ -207,7 +209,14 @@ ngx_mqtt_nodes_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     for (i = 0; i < nodes->groups.nelts; i++) {
 
-        if (!ngx_mqtt_share_is_here(w, &m->topic, groups[i]->id)) {
+        if (ngx_mqtt_share_is_here(w, &m->topic, groups[i]->id)) {
+            continue;
+        }
+
+        if (ngx_mqtt_group_logged(logged, groups[i]->id)) {
+            ngx_mqtt_nodes_push_more(w, groups[i]);
+
+        } else {
             ngx_mqtt_nodes_push_group(w, m, groups[i], push);
         }
     }
@@ -303,6 +312,34 @@ ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     (void) ngx_mqtt_nodes_send(w, want->member, &frame, m->qos, push);
 
     ngx_mqtt_free(w, frame.data, frame.len);
+}
+
+
+/* the message is in the log of the group; what is lost of this does no harm */
+
+static void
+ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share)
+{
+    u_char            head[NGX_MQTT_GROUP_MORE];
+    ngx_str_t         parts[5], frame;
+    ngx_mqtt_want_t  *want;
+
+    want = ngx_mqtt_nodes_choose(w, share);
+
+    parts[0].data = head;
+    parts[0].len = ngx_mqtt_group_write_more(head, 0, 1) - head;
+    ngx_str_set(&parts[1], "$share/");
+    parts[2] = share->name;
+    ngx_str_set(&parts[3], "/");
+    parts[4] = want->filter->node.key;
+
+    if (ngx_mqtt_inbox_frame(w, NGX_MQTT_FRAME_GROUP_MORE, parts, 5, &frame)
+        == NGX_OK)
+    {
+        (void) ngx_mqtt_nodes_send(w, want->member, &frame, 0, NULL);
+
+        ngx_mqtt_free(w, frame.data, frame.len);
+    }
 }
 
 

@@ -364,7 +364,7 @@ ngx_mqtt_route_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     local = ngx_mqtt_route_local(w, m, exclude, logged);
 
     if ((workers->groups || w->route->shared.nelts)
-        && ngx_mqtt_share_publish(w, m, workers) == NGX_OK)
+        && ngx_mqtt_share_publish(w, m, workers, logged) == NGX_OK)
     {
         rc = NGX_OK;
     }

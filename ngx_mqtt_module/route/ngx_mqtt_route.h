@@ -105,6 +105,7 @@ typedef struct {
 typedef struct {
     ngx_str_t                 filter;
     uint64_t                  number;
+    uint64_t                  group;         /* 0: not the log of one */
 } ngx_mqtt_log_position_t;
 
 typedef struct {

@@ -342,6 +342,7 @@ ngx_mqtt_route_read_logged(ngx_mqtt_worker_t *w, ngx_str_t *body,
         p += NGX_MQTT_LOG_UID;
 
         for (i = 0; p && i < n; i++) {
+            lg->positions[i].group = 0;
             p = ngx_mqtt_frame_read_u64(p, end, &lg->positions[i].number);
 
             if (p) {

@@ -83,6 +83,8 @@ struct ngx_mqtt_shared_s {
     ngx_mqtt_msg_t           *msg;
     uint64_t                  group;
     uint64_t                  tag;         /* 0: nobody waits for its end */
+    uint64_t                  number;      /* in the log of the group, or 0 */
+    uint64_t                  take;        /* how it came from there */
     ngx_mqtt_peer_t           peer;        /* who has it, or who waits */
 };
 
@@ -141,7 +143,11 @@ void ngx_mqtt_share_leave(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 /* the groups that prepare() has found, or those that route_local() has;
    NGX_DECLINED: there is no member */
 ngx_int_t ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers);
+    ngx_mqtt_workers_t *workers, ngx_mqtt_logged_t *logged);
+
+/* how many messages the members of this worker can be sent at once; those who
+   can be sent none tell when they can: "stalled" */
+ngx_uint_t ngx_mqtt_share_window(ngx_mqtt_worker_t *w, uint64_t group);
 
 /* the ids of our groups that match go to route->shared; their number */
 ngx_uint_t ngx_mqtt_share_match(ngx_mqtt_worker_t *w, ngx_str_t *topic);
@@ -213,6 +219,33 @@ ngx_int_t ngx_mqtt_groups_check(ngx_mqtt_worker_t *w,
 ngx_uint_t ngx_mqtt_group_choose(ngx_mqtt_worker_t *w,
     ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
     ngx_mqtt_workers_t *tried);
+
+
+/*
+ * ngx_mqtt_group.c: groups that have a log.  logged(): the message is there;
+ * notice(): a worker of it is told so; more(): this worker is told of so many;
+ * ready(): a member has come, or has room again; left(): the last has gone.
+ */
+
+ngx_uint_t ngx_mqtt_group_logged(ngx_mqtt_logged_t *logged, uint64_t group);
+void ngx_mqtt_group_notice(ngx_mqtt_worker_t *w, ngx_mqtt_groups_t *found,
+    ngx_mqtt_group_t *group);
+void ngx_mqtt_group_more(ngx_mqtt_worker_t *w, uint64_t group,
+    ngx_uint_t count);
+void ngx_mqtt_group_ready(ngx_mqtt_worker_t *w, uint64_t group);
+void ngx_mqtt_group_left(ngx_mqtt_worker_t *w, uint64_t group);
+
+/* the head of a GROUP_MORE frame; behind it the log, if the group is 0 */
+
+#define NGX_MQTT_GROUP_MORE  (8 + 4)
+
+u_char *ngx_mqtt_group_write_more(u_char *p, uint64_t group,
+    ngx_uint_t count);
+
+/* ngx_mqtt_group_take.c: done() and again() of a message with a number */
+void ngx_mqtt_group_done(ngx_mqtt_shared_t *sd);
+void ngx_mqtt_group_again(ngx_mqtt_shared_t *sd);
+
 
 #define ngx_mqtt_workers_has(workers, slot)                                   \
     ((workers)->bits[(slot) / 64] & ((uint64_t) 1 << ((slot) % 64)))

@@ -47,11 +47,11 @@ static void ngx_mqtt_share_prune(ngx_mqtt_worker_t *w,
 static ngx_mqtt_share_t *ngx_mqtt_share_find(ngx_mqtt_worker_t *w,
     uint64_t id);
 static ngx_uint_t ngx_mqtt_share_found(ngx_mqtt_worker_t *w,
-    ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *found);
+    ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged);
 static ngx_uint_t ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_groups_t *found);
+    ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged);
 static void ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_groups_t *found);
+    ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged);
 static ngx_int_t ngx_mqtt_share_route(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
     ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
@@ -195,6 +195,7 @@ ngx_mqtt_share_join(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
     ngx_queue_insert_head(&share->members, &sub->queue);
 
     ngx_mqtt_share_stall(w, &node->node.key, share, 0);
+    ngx_mqtt_group_ready(w, share->id);
 
     return share;
 }
@@ -247,6 +248,7 @@ ngx_mqtt_share_leave(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 
     if (share->nmembers == 0) {
         ngx_mqtt_interest_remove(w, &node->node.key, &share->name);
+        ngx_mqtt_group_left(w, share->id);
     }
 
     ngx_mqtt_share_prune(w, node, share);
@@ -291,7 +293,7 @@ ngx_mqtt_share_find(ngx_mqtt_worker_t *w, uint64_t id)
 
 ngx_int_t
 ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_workers_t *workers)
+    ngx_mqtt_workers_t *workers, ngx_mqtt_logged_t *logged)
 {
     ngx_uint_t           n;
     ngx_mqtt_groups_t   *found;
@@ -311,17 +313,18 @@ ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         /* nobody else has members */
 
-        return ngx_mqtt_share_ours(w, m, NULL) ? NGX_OK : NGX_DECLINED;
+        return ngx_mqtt_share_ours(w, m, NULL, logged) ? NGX_OK
+                                                       : NGX_DECLINED;
     }
 
-    n = ngx_mqtt_share_found(w, m, found);
+    n = ngx_mqtt_share_found(w, m, found, logged);
 
     if (found->incomplete) {
-        n += ngx_mqtt_share_ours(w, m, found);
+        n += ngx_mqtt_share_ours(w, m, found, logged);
     }
 
     if (found->more) {
-        ngx_mqtt_share_rest(w, m, found);
+        ngx_mqtt_share_rest(w, m, found, logged);
         n++;
     }
 
@@ -331,7 +334,7 @@ ngx_mqtt_share_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 static ngx_uint_t
 ngx_mqtt_share_found(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_groups_t *found)
+    ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged)
 {
     ngx_uint_t           i;
     ngx_mqtt_group_t    *group;
@@ -348,6 +351,11 @@ ngx_mqtt_share_found(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
             if (share) {
                 share->serial = found->serial;
             }
+        }
+
+        if (ngx_mqtt_group_logged(logged, group[i].id)) {
+            ngx_mqtt_group_notice(w, found, &group[i]);
+            continue;
         }
 
         ngx_memzero(&tried, sizeof(ngx_mqtt_workers_t));
@@ -367,7 +375,7 @@ ngx_mqtt_share_found(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 static ngx_uint_t
 ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_groups_t *found)
+    ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged)
 {
     uint64_t          *ids;
     ngx_uint_t         i, n;
@@ -385,7 +393,10 @@ ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
         n++;
 
-        if (ngx_mqtt_share_local(w, m, ids[i], NULL) != NGX_OK) {
+        if (ngx_mqtt_group_logged(logged, ids[i])) {
+            ngx_mqtt_group_more(w, ids[i], 1);
+
+        } else if (ngx_mqtt_share_local(w, m, ids[i], NULL) != NGX_OK) {
             ngx_mqtt_share_drop(w, m, NULL);
         }
     }
@@ -398,7 +409,7 @@ ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 static void
 ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_mqtt_groups_t *found)
+    ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged)
 {
     uint64_t          *id, *ids;
     ngx_uint_t         i;
@@ -423,6 +434,18 @@ ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
         id = ngx_array_push(served);
         if (id) {
             *id = ids[i];
+        }
+    }
+
+    /* these get it from their log */
+
+    for (i = 0; logged && i < logged->n; i++) {
+
+        if (logged->positions[i].group && logged->positions[i].number) {
+            id = ngx_array_push(served);
+            if (id) {
+                *id = logged->positions[i].group;
+            }
         }
     }
 
@@ -682,6 +705,49 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
 }
 
 
+ngx_uint_t
+ngx_mqtt_share_window(ngx_mqtt_worker_t *w, uint64_t id)
+{
+    ngx_uint_t         n, room, sum;
+    ngx_queue_t       *q, *next;
+    ngx_mqtt_sub_t    *sub;
+    ngx_mqtt_share_t  *share;
+
+    share = ngx_mqtt_share_find(w, id);
+
+    if (share == NULL) {
+        return 0;
+    }
+
+    sum = 0;
+    sub = NULL;
+    q = ngx_queue_head(&share->members);
+
+    for (n = ngx_min(share->nmembers, NGX_MQTT_SHARE_SCAN); n; n--) {
+        next = ngx_queue_next(q);
+        sub = ngx_queue_data(q, ngx_mqtt_sub_t, queue);
+
+        room = w->hooks->window(sub->subscriber);
+
+        if (room == 0) {
+            sub->subscriber->stalled = 1;
+
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&share->members, q);
+        }
+
+        sum += room;
+        q = next;
+    }
+
+    if (sum == 0 && share->nmembers <= NGX_MQTT_SHARE_SCAN) {
+        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
+    }
+
+    return sum;
+}
+
+
 static void
 ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_mqtt_share_t *share, ngx_uint_t stalled)
@@ -704,6 +770,7 @@ ngx_mqtt_share_ready(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber)
 
         if (sub->share) {
             ngx_mqtt_share_stall(w, &sub->filter->node.key, sub->share, 0);
+            ngx_mqtt_group_ready(w, sub->share->id);
         }
     }
 }
@@ -725,6 +792,8 @@ ngx_mqtt_shared_create(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t group)
     sd->msg = m;
     sd->group = group;
     sd->tag = 0;
+    sd->number = 0;
+    sd->take = 0;
 
     return sd;
 }
@@ -750,6 +819,13 @@ ngx_mqtt_share_alone(ngx_mqtt_shared_t *sd, ngx_mqtt_subscriber_t *subscriber)
     ngx_mqtt_group_worker_t  *gw;
 
     w = sd->worker;
+
+    if (sd->number) {
+
+        /* its log keeps it, for whoever comes first */
+
+        return 0;
+    }
 
     share = ngx_mqtt_share_find(w, sd->group);
     n = share ? share->nmembers : 0;
@@ -796,6 +872,11 @@ ngx_mqtt_share_of(ngx_mqtt_shared_t *sd)
 void
 ngx_mqtt_share_done(ngx_mqtt_shared_t *sd)
 {
+    if (sd->number) {
+        ngx_mqtt_group_done(sd);
+        return;
+    }
+
     if (sd->tag) {
         ngx_mqtt_share_send_done(sd);
     }
@@ -808,6 +889,11 @@ void
 ngx_mqtt_share_again(ngx_mqtt_shared_t *sd)
 {
     ngx_mqtt_shares_t  *shares;
+
+    if (sd->number) {
+        ngx_mqtt_group_again(sd);
+        return;
+    }
 
     shares = sd->worker->route->shares;
 

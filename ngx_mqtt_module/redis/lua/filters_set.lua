@@ -1,10 +1,12 @@
 -- Adds a filter to the index of those that have a log, or removes one.
 --
--- KEYS[1]  `{i}w`: filters with wildcards, each with the generation of its log
+-- KEYS[1]  `{i}w`: filters with wildcards and those of groups, each with the
+--          generation of its log
 -- KEYS[2]  `{i}g`: how many exact filters have a log, by first level
 -- KEYS[3], KEYS[4]  `{i}v`, `{i}s`: version, and the last changes
 -- ARGV[1]  `+` or `-`
--- ARGV[2]  `w`: a filter with wildcards; `g`: the first level of an exact one
+-- ARGV[2]  `w`: a filter with wildcards or of a group; `g`: the first level of
+--          an exact one
 -- ARGV[3]  filter, or level
 -- ARGV[4]  generation of the log; another one stays
 -- ARGV[5]  how many changes are kept

@@ -1,6 +1,7 @@
 -- Ends a reader; the log ends with its last one.
 --
 -- KEYS[1], KEYS[2]  `{f:<filter>}`, `{f:<filter>}l`
+-- KEYS[3], KEYS[4]  `{f:<filter>}p`, `{f:<filter>}q`
 -- ARGV[1]  reader: the client id
 -- ARGV[2]  epoch of its session; a reader of a later one stays
 --
@@ -24,6 +25,6 @@ if not log[1] or redis.call('HLEN', KEYS[1]) > (log[2] and 3 or 2) then
     return ''
 end
 
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 
 return log[1]
