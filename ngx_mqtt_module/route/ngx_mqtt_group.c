@@ -16,6 +16,7 @@
 
 
 #include "ngx_mqtt_group_int.h"
+#include "ngx_mqtt_nodes.h"
 
 
 #define NGX_MQTT_GROUP_TICKS   5      /* of the index, between looks */
@@ -414,6 +415,11 @@ ngx_mqtt_group_tell(ngx_mqtt_worker_t *w, ngx_mqtt_group_log_t *gl,
     ngx_mqtt_workers_t   workers;
 
     if (w->route == NULL || count == 0) {
+        return;
+    }
+
+    if (!ngx_mqtt_share_is_here(w, &gl->topic, gl->share.id)) {
+        ngx_mqtt_nodes_tell(w, &gl->filter, &gl->share.name, count);
         return;
     }
 

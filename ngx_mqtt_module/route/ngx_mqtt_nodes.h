@@ -72,5 +72,9 @@ ngx_int_t ngx_mqtt_nodes_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m);
 ngx_int_t ngx_mqtt_nodes_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_logged_t *logged, ngx_mqtt_op_t *op);
 
+/* a group that has no members in this node may take messages from its log */
+void ngx_mqtt_nodes_tell(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_str_t *name, ngx_uint_t count);
+
 
 #endif /* _NGX_MQTT_NODES_H_INCLUDED_ */

@@ -34,7 +34,7 @@ static void ngx_mqtt_nodes_push(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static void ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_share_t *share, ngx_mqtt_push_t *push);
 static void ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w,
-    ngx_mqtt_share_t *share);
+    ngx_mqtt_share_t *share, ngx_uint_t count);
 static ngx_mqtt_want_t *ngx_mqtt_nodes_choose(ngx_mqtt_worker_t *w,
     ngx_mqtt_share_t *share);
 static ngx_int_t ngx_mqtt_nodes_send(ngx_mqtt_worker_t *w,
@@ -214,7 +214,7 @@ ngx_mqtt_nodes_publish(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
         }
 
         if (ngx_mqtt_group_logged(logged, groups[i]->id)) {
-            ngx_mqtt_nodes_push_more(w, groups[i]);
+            ngx_mqtt_nodes_push_more(w, groups[i], 1);
 
         } else {
             ngx_mqtt_nodes_push_group(w, m, groups[i], push);
@@ -315,10 +315,36 @@ ngx_mqtt_nodes_push_group(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 }
 
 
-/* the message is in the log of the group; what is lost of this does no harm */
+void
+ngx_mqtt_nodes_tell(ngx_mqtt_worker_t *w, ngx_str_t *filter, ngx_str_t *name,
+    ngx_uint_t count)
+{
+    ngx_mqtt_share_t        *share;
+    ngx_mqtt_filter_node_t  *node;
+
+    if (w->nodes == NULL || w->stopping) {
+        return;
+    }
+
+    node = ngx_mqtt_filters_find(&w->nodes->filters, filter);
+
+    for (share = node ? node->shares : NULL; share; share = share->next) {
+
+        if (share->name.len == name->len
+            && ngx_memcmp(share->name.data, name->data, name->len) == 0)
+        {
+            ngx_mqtt_nodes_push_more(w, share, count);
+            return;
+        }
+    }
+}
+
+
+/* they are in the log of the group; what is lost of this does no harm */
 
 static void
-ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share)
+ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
+    ngx_uint_t count)
 {
     u_char            head[NGX_MQTT_GROUP_MORE];
     ngx_str_t         parts[5], frame;
@@ -327,7 +353,7 @@ ngx_mqtt_nodes_push_more(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share)
     want = ngx_mqtt_nodes_choose(w, share);
 
     parts[0].data = head;
-    parts[0].len = ngx_mqtt_group_write_more(head, 0, 1) - head;
+    parts[0].len = ngx_mqtt_group_write_more(head, 0, count) - head;
     ngx_str_set(&parts[1], "$share/");
     parts[2] = share->name;
     ngx_str_set(&parts[3], "/");
