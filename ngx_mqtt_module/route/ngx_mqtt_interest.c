@@ -19,7 +19,7 @@
  *     next one, so that a fleet which connects costs few of them.
  * (3) Messages may have been stored between the SUBACK and the moment when the
  *     other nodes knew: persistent sessions look into their logs once more
- *     when they certainly do.
+ *     when they certainly do, and groups into theirs.
  *
  * Called from: ngx_mqtt_route.c, ngx_mqtt_share.c, Redis replies, the timer of
  * ngx_mqtt_nodes.c.
@@ -532,7 +532,8 @@ ngx_mqtt_interest_settle(ngx_mqtt_worker_t *w)
 static void
 ngx_mqtt_interest_recheck(ngx_mqtt_worker_t *w, ngx_mqtt_interest_t *in)
 {
-    ngx_str_t                text;
+    u_char                  *p;
+    ngx_str_t                text, name;
     ngx_mqtt_filter_node_t  *node;
 
     text.data = in->node.key.data + 1;
@@ -554,7 +555,19 @@ ngx_mqtt_interest_recheck(ngx_mqtt_worker_t *w, ngx_mqtt_interest_t *in)
                               ngx_mqtt_interest_recheck_filter, &text);
         break;
 
-    default: /* 's': groups are in no log */
+    default: /* 's' */
+        p = ngx_strlchr(text.data, text.data + text.len, '/');
+
+        if (p) {
+            name.data = text.data;
+            name.len = p - text.data;
+
+            text.len -= name.len + 1;
+            text.data = p + 1;
+
+            ngx_mqtt_group_ready(w, ngx_mqtt_share_id(w, &text, &name));
+        }
+
         break;
     }
 }
