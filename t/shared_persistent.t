@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Workers;
-use Test::More tests => 2 * 10 + 24;
+use Test::More tests => 2 * 10 + 25;
 
 ###############################################################################
 
@@ -159,9 +159,13 @@ leave($lazy);
 %got = collect(4, other => $other);
 is("@{ $got{other} }", '1 3 4 5', 'and what the first has left behind');
 
-$lazy = member($workers[1], 'lazy');
+$lazy = member($workers[0], 'lazy');
 %got = collect(0, lazy => $lazy);
 is("@{ $got{lazy} }", '', 'it does not come again');
+
+publish('l', 1, 1 .. 6);
+%got = collect(6, lazy => $lazy, other => $other);
+is(join(' ', map { scalar @$_ } values %got), '3 3', 'two workers in turn');
 
 # QoS 2: what was sent is the session's
 

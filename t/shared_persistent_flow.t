@@ -13,9 +13,9 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use MqttTest::Util qw/ now /;
+use MqttTest::Util qw/ now slow /;
 use MqttTest::Workers;
-use Test::More tests => 18;
+use Test::More tests => 20;
 
 ###############################################################################
 
@@ -55,6 +55,25 @@ is("@{ $got{other} }", '4 5 6', 'a member that hangs holds what it has');
 publish(1, 'f', 7 .. 12);
 %got = collect(6, other => $other);
 is("@{ $got{other} }", '7 8 9 10 11 12', 'and nothing that comes then');
+
+$other->disconnect;
+end($c);
+
+# who is told of a message and has no room passes it on
+
+$c = member($first, 'one', [ [ receive_maximum => 2 ] ], 0);
+$other = client_on($t, $second);
+
+$_->subscribe('$share/g/f' => 1) for $c, $other;
+
+publish(1, 'f', 1 .. 4);
+collect(4, c => $c, other => $other);
+
+my $start = now();
+publish(1, 'f', 5, 6);
+%got = collect(2, other => $other);
+is("@{ $got{other} }", '5 6', 'a member without room passes it on');
+cmp_ok(now() - $start, '<', slow(1), 'at once');
 
 $other->disconnect;
 end($c);
