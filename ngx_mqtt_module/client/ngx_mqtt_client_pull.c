@@ -232,6 +232,13 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
         return;
     }
 
+    /* the reader of the last page that was awaited has gone */
+
+    if (!ngx_queue_empty(&ss->page)) {
+        ngx_mqtt_pull_replay(mc);
+        return;
+    }
+
     behind = 0;
 
     for (q = ngx_queue_head(&ss->readers);
