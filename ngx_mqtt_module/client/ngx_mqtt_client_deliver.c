@@ -407,7 +407,9 @@ ngx_mqtt_window_restore(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
 
     window = &mc->extra->window;
 
-    if (ob->packet_id) {
+    /* Receive Maximum may be smaller than it was: the others wait, 4.9 */
+
+    if (ob->packet_id && (ob->msg == NULL || ngx_mqtt_window_room(mc))) {
         ngx_queue_insert_tail(&window->sent, &ob->queue);
         window->nsent++;
         return;
