@@ -97,8 +97,8 @@ is_deeply([ sort { $a <=> $b } map { @$_ } values %got ], [ 1 .. 100 ],
 
 publish('s/1', 1, 1 .. 12);
 %got = collect(12, clean => $clean, a => $kept[0], b => $kept[1]);
-is(join(' ', map { scalar @$_ } values %got), '4 4 4',
-   'several members: as many for each of them');
+is(grep({ @$_ >= 2 && @$_ <= 6 } values %got), 3,
+   'several members: about as many for each of them');
 
 is($t->redis->command('LLEN', 'test:{f:$share/g/s/#}l'), 0,
    'several members: nothing is left');

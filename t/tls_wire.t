@@ -15,17 +15,20 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use Test::More;
 
-my @files = qw/ connect_basic connect_props connect_refuse disconnect limits
-                publish_check publish_flow retain_basic retain_options
-                qos_out subscribe_check subscribe_deliver subscribe_match
-                v5_message v5_reason /;
+my @files = qw/ connect_basic connect_pipelined connect_props connect_refuse
+                disconnect keepalive limits publish_check publish_flow
+                retain_basic retain_flow retain_options qos_out
+                session_offline session_state session_takeover session_window
+                shared_basic shared_persistent slow_reader subscribe_check
+                subscribe_deliver subscribe_match takeover v5_message
+                v5_reason will_basic /;
 
 plan tests => 1 + @files;
 
 ###############################################################################
 
 $ENV{TEST_MQTT_TLS} = 1;
-$ENV{TEST_MQTT_TIMEOUT} = 600;
+$ENV{TEST_MQTT_TIMEOUT} = 1200;
 
 my $t = MqttTest->new;
 
