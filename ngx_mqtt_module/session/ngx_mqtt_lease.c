@@ -125,6 +125,10 @@ ngx_mqtt_lease_renewed(ngx_mqtt_op_t *op)
         ngx_mqtt_lease_lost(w, (ngx_int_t) reply->elts[0]->integer);
     }
 
+    if (ss->ends) {
+        ss->ends->leased(w, reply->elts[0]->integer != 1);
+    }
+
     if (reply->elts[0]->integer == 0) {
         return;
     }
