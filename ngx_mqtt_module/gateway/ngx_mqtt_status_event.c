@@ -197,7 +197,7 @@ ngx_mqtt_status_channel(ngx_mqtt_status_event_t *ev, u_char *text)
 }
 
 
-/* address, node and user name, with a zero byte behind each of the first two */
+/* address, node and user name, a zero byte behind each of the first two */
 
 ngx_int_t
 ngx_mqtt_status_connection(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev,

@@ -66,8 +66,8 @@ typedef ngx_int_t (*ngx_mqtt_kafka_deliver_pt)(ngx_mqtt_worker_t *w,
  * of a topic to produce to by name, ngx_mqtt_kafka_conf_source() that of a
  * topic to consume, which may be asked for once; NGX_MQTT_KAFKA_NO_TOPIC after
  * logging why not.  ngx_mqtt_kafka_conf_need() is for who will produce to
- * topics that are not known yet.  ngx_mqtt_kafka_conf_init() is called when the block ends
- * and checks what needs the whole of it.
+ * topics that are not known yet.  ngx_mqtt_kafka_conf_init() is called when
+ * the block ends and checks what needs the whole of it.
  */
 
 char *ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);

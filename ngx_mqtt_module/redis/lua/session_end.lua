@@ -9,9 +9,9 @@
 -- ARGV[3]  owner who is dead, and his connection with him; empty: none
 -- ARGV[4]  seconds the session lives on without the connection; "0": it ends
 --          now; "-1": for ever; empty: as was claimed
--- ARGV[5]  "1": the connection was lost, "0": its will is discarded; empty: the
---          owner of ARGV[3] has lost his claim, only what he has to tell is
---          taken from him
+-- ARGV[5]  "1": the connection was lost, "0": its will is discarded; empty:
+--          the owner of ARGV[3] has lost his claim, only what he has to tell
+--          is taken from him
 -- ARGV[6]  "1": that the connection of ARGV[2] is gone is to be told, "0": it
 --          is not; absent: nothing is ever told
 --
