@@ -73,6 +73,7 @@ struct ngx_mqtt_sessions_s {
     unsigned             leased:1;        /* in the set of leases */
     unsigned             renewing:1;
     unsigned             fenced:1;        /* being taken over ourselves */
+    unsigned             taken:1;         /* that is over */
     unsigned             looking:1;       /* for what is due */
     unsigned             leaving:1;       /* nothing new is begun */
     unsigned             left_behind:1;   /* something has to be taken over */
