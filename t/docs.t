@@ -43,6 +43,7 @@ my %arguments = (
     NGX_CONF_TAKE3  => [ 3 ],
     NGX_CONF_TAKE12 => [ 1, 2 ],
     NGX_CONF_TAKE23 => [ 2, 3 ],
+    NGX_CONF_TAKE123 => [ 1, 2, 3 ],
     NGX_CONF_1MORE  => [ 1, 'more' ],
     NGX_CONF_2MORE  => [ 2, 'more' ],
 );

@@ -82,6 +82,9 @@ struct ngx_mqtt_gateway_s {
     ngx_uint_t                 refused_publish;
     ngx_uint_t                 status_topic;   /* of Kafka, by index */
     ngx_int_t                  status_queue;   /* events that may wait */
+    ngx_uint_t                 status_per_group;   /* a topic for each group,
+                                                      status_topic for ids
+                                                      without one */
     ngx_int_t                  drain_rate;     /* clients per second */
     ngx_msec_t                 takeover_timeout;
     ngx_msec_t                 lease_timeout;

@@ -94,6 +94,7 @@
     X(status_events, COUNTER, "client status events handed to the producer")  \
     X(status_waiting, GAUGE, "client status events waiting for Kafka")        \
     X(status_dropped, COUNTER, "client status events dropped at their bound") \
+    X(status_no_topic, COUNTER, "connections without a topic for events")     \
     X(kafka_errors, COUNTER, "errors reported by the Kafka client")           \
     X(kafka_queue_messages, GAUGE, "records waiting for Kafka")               \
     X(kafka_queue_bytes, GAUGE, "bytes of records waiting for Kafka")         \

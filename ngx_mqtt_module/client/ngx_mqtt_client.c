@@ -512,10 +512,12 @@ ngx_mqtt_client_leave(ngx_mqtt_client_t *mc)
         ngx_mqtt_client_announce_end(mc);
     }
 
-    if (mc->claimed) {
+    if (mc->claimed || mc->taken) {
         mc->claimed = 0;
         ngx_mqtt_client_release(mc);
     }
+
+    mc->announced = 0;
 
     if (mc->paused) {
         mc->paused = 0;
@@ -775,7 +777,7 @@ ngx_mqtt_client_takeover(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
                           "session was taken over by another connection");
 
             ngx_mqtt_count(w, NGX_MQTT_STAT_takeovers);
-            mc->claimed = 0;
+            ngx_mqtt_client_lose(mc);
             ngx_mqtt_client_close(mc, NGX_MQTT_SESSION_TAKEN_OVER);
         }
     }
@@ -851,7 +853,6 @@ ngx_mqtt_client_stop_all(ngx_mqtt_worker_t *w)
 
         if (!mc->closing) {
             mc->closing = 1;
-            mc->announced = 0;
             mc->reason = NGX_MQTT_SERVER_SHUTTING_DOWN;
 
             ngx_mqtt_client_leave(mc);

@@ -264,6 +264,8 @@ struct ngx_mqtt_client_s {
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
     unsigned                  announced:1;   /* its "connect" was told */
+    unsigned                  taken:1;       /* its end is to be told, though
+                                                its session is not ours */
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
     unsigned                  any_user:1;    /* the user name is not proven */
     unsigned                  subscribing:1;     /* Redis has to know first */
@@ -560,12 +562,24 @@ ngx_int_t ngx_mqtt_client_will_store(ngx_mqtt_client_t *mc,
 /* the session, with what becomes of the will */
 void ngx_mqtt_client_release(ngx_mqtt_client_t *mc);
 
+/* somebody else has the session, or nobody */
+void ngx_mqtt_client_lose(ngx_mqtt_client_t *mc);
+
 void ngx_mqtt_client_fence(ngx_mqtt_worker_t *w);
 
 
 /* ngx_mqtt_client_status.c: tells the back end */
 
+/*
+ * What is told of the connection if this worker cannot any more; freed by the
+ * caller, connection->len bytes, which may be none.
+ */
+ngx_int_t ngx_mqtt_client_describe(ngx_mqtt_client_t *mc,
+    ngx_str_t *connection);
+
 void ngx_mqtt_client_announce(ngx_mqtt_client_t *mc);
+
+/* in front of ngx_mqtt_client_release() */
 void ngx_mqtt_client_announce_end(ngx_mqtt_client_t *mc);
 
 

@@ -544,7 +544,7 @@ void
 ngx_mqtt_client_session_lost(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
 {
     if (op->rc == NGX_DECLINED) {
-        mc->claimed = 0;
+        ngx_mqtt_client_lose(mc);
     }
 
     ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,

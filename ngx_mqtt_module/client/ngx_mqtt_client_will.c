@@ -141,11 +141,24 @@ ngx_mqtt_client_release(ngx_mqtt_client_t *mc)
     rel.client_id = mc->node.key;
     rel.epoch = mc->epoch;
     rel.expiry = mc->session_expiry;
-    rel.will = mc->will;
+    rel.will = mc->taken ? NULL : mc->will;
     rel.lost = ngx_mqtt_client_lost(mc);
     rel.lasting = mc->lasting;
+    rel.told = mc->announced;
 
     ngx_mqtt_session_release(mc->worker, &rel);
+}
+
+
+/* what is left is to tell that the connection is gone, where that is told */
+
+void
+ngx_mqtt_client_lose(ngx_mqtt_client_t *mc)
+{
+    if (mc->claimed) {
+        mc->claimed = 0;
+        mc->taken = (mc->worker->status != NULL);
+    }
 }
 
 

@@ -409,6 +409,11 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
 
     mc->connection->log->action = "claiming session";
 
+    if (ngx_mqtt_client_describe(mc, &claim.connection) != NGX_OK) {
+        return ngx_mqtt_connect_refuse(mc, mc->version,
+                                       NGX_MQTT_SERVER_UNAVAILABLE);
+    }
+
     node = ngx_mqtt_hash_find(&w->claiming, &mc->node.key);
 
     if (node) {
@@ -425,6 +430,8 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
             ngx_mqtt_op_cancel(op);
         }
 
+        ngx_mqtt_free(w, claim.connection.data, claim.connection.len);
+
         return ngx_mqtt_connect_refuse(mc, mc->version,
                                        NGX_MQTT_SERVER_UNAVAILABLE);
     }
@@ -438,6 +445,8 @@ ngx_mqtt_connect_claim(ngx_mqtt_client_t *mc)
     claim.clean = mc->clean_start;
 
     ngx_mqtt_session_claim(w, &claim, op);
+
+    ngx_mqtt_free(w, claim.connection.data, claim.connection.len);
 
     return NGX_OK;
 }

@@ -143,6 +143,7 @@ ngx_mqtt_gateway_stop(ngx_mqtt_gateway_t *gw)
 
     if (w->status) {
         ngx_mqtt_status_stop(w);
+        ngx_mqtt_gateway_complete(w);
     }
 
     if (w->nodes) {

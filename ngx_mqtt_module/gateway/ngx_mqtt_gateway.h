@@ -124,29 +124,42 @@ ngx_int_t ngx_mqtt_p2p_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 
 /*
- * ngx_mqtt_status.c: what the back end is told of a client.  "connect" once a
+ * ngx_mqtt_status*.c: what the back end is told of a client.  "connect" once a
  * client is connected, "disconnect" when it said so, "tcpclean" whenever its
- * connection is gone, also behind "disconnect"; each once, by whoever ends it.
- * The address is empty where it is not known anymore.
+ * connection is gone, also behind "disconnect"; each once, see
+ * ngx_mqtt_session_ends_t.
+ *
+ * status() takes an event: NGX_DECLINED when nobody is told of this client id,
+ * NGX_ERROR when it was dropped, which was counted.  "tcpclean" waits until
+ * Redis has answered to the release of the session, which therefore follows.
+ *
+ * connection() writes what of an event stands in the session meanwhile, with
+ * len 0 when nobody is told; freed by the caller.
  */
 
 #define NGX_MQTT_STATUS_CONNECT        0
 #define NGX_MQTT_STATUS_DISCONNECT     1
 #define NGX_MQTT_STATUS_TCPCLEAN       2
 
+#define NGX_MQTT_STATUS_NO_WORKER      0x100
+
 typedef struct {
     ngx_str_t               client_id;
     ngx_str_t               username;
     ngx_str_t               address;        /* "ip:port" */
+    ngx_str_t               node;           /* host name */
     uint64_t                epoch;          /* of the session */
     ngx_uint_t              event;
-    ngx_uint_t              reason;         /* MQTT reason code of the end */
+    ngx_uint_t              reason;         /* of the end: MQTT reason code,
+                                               or NGX_MQTT_STATUS_NO_WORKER */
 } ngx_mqtt_status_event_t;
 
 
 ngx_int_t ngx_mqtt_status_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_status_stop(ngx_mqtt_worker_t *w);
-void ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev);
+ngx_int_t ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev);
+ngx_int_t ngx_mqtt_status_connection(ngx_mqtt_worker_t *w,
+    ngx_mqtt_status_event_t *ev, ngx_str_t *connection);
 void ngx_mqtt_status_resume(ngx_mqtt_worker_t *w);
 
 /* events that Kafka has not acknowledged */

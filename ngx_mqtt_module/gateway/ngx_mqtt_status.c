@@ -18,15 +18,14 @@
  * (3) The events of a cell leave in their order.
  * (4) Events that wait for the producer are bounded; one that is over the
  *     bound, or unacknowledged when the worker ends, is counted as dropped.
+ * (5) "tcpclean" is not dropped when the worker ends: it stands in the session
+ *     until Kafka has it, see ngx_mqtt_status_ends.c.
  *
  * Called from: client/ (connected, closed), Kafka's reports.
  */
 
 
-#include "ngx_mqtt_gateway.h"
-
-#include <ngx_md5.h>
-#include <jansson.h>
+#include "ngx_mqtt_status_int.h"
 
 
 /* events of other workers are awaited; the producer is full; ms */
@@ -34,53 +33,13 @@
 #define NGX_MQTT_STATUS_RETRY    5
 #define NGX_MQTT_STATUS_FULL     500
 
-#define NGX_MQTT_STATUS_CHANNEL  32      /* hexadecimal digits */
 
-
-typedef struct {
-    ngx_queue_t               queue;        /* in its cell, oldest first */
-    ngx_mqtt_worker_t        *worker;
-    ngx_mqtt_msg_t           *msg;
-    uint64_t                  ticket;
-    ngx_uint_t                cell;
-    ngx_uint_t                event;
-    ngx_str_t                 client_id;    /* bytes behind the struct */
-    unsigned                  produced:1;
-} ngx_mqtt_status_entry_t;
-
-
-struct ngx_mqtt_status_s {
-    ngx_queue_t               cells[NGX_MQTT_STATUS_CELLS];
-    ngx_uint_t                npending;     /* all */
-    ngx_uint_t                nwaiting;     /* not with the producer */
-    ngx_event_t               timer;
-    time_t                    drop_time;    /* of the last line logged */
-};
-
-
-static ngx_mqtt_status_entry_t *ngx_mqtt_status_create(ngx_mqtt_worker_t *w,
-    ngx_mqtt_status_event_t *ev);
-static ngx_mqtt_msg_t *ngx_mqtt_status_json(ngx_mqtt_worker_t *w,
-    ngx_mqtt_status_event_t *ev);
-static json_t *ngx_mqtt_status_string(ngx_str_t *s);
-static void ngx_mqtt_status_channel(ngx_mqtt_status_event_t *ev,
-    u_char *text);
-static void ngx_mqtt_status_drop(ngx_mqtt_worker_t *w);
-static ngx_int_t ngx_mqtt_status_send(ngx_mqtt_worker_t *w, ngx_uint_t cell);
 static ngx_uint_t ngx_mqtt_status_is_next(ngx_mqtt_worker_t *w,
     ngx_mqtt_status_entry_t *e);
 static ngx_int_t ngx_mqtt_status_produce(ngx_mqtt_worker_t *w,
     ngx_mqtt_status_entry_t *e);
 static void ngx_mqtt_status_acked(ngx_mqtt_op_t *op);
-static void ngx_mqtt_status_free(ngx_mqtt_status_entry_t *e);
 static void ngx_mqtt_status_retry(ngx_event_t *ev);
-
-
-static ngx_str_t  ngx_mqtt_status_names[] = {
-    ngx_string("connect"),
-    ngx_string("disconnect"),
-    ngx_string("tcpclean")
-};
 
 
 ngx_int_t
@@ -89,7 +48,9 @@ ngx_mqtt_status_start(ngx_mqtt_worker_t *w)
     ngx_uint_t          i;
     ngx_mqtt_status_t  *st;
 
-    if (w->gateway->status_topic == NGX_MQTT_KAFKA_NO_TOPIC) {
+    if (w->gateway->status_topic == NGX_MQTT_KAFKA_NO_TOPIC
+        && !w->gateway->status_per_group)
+    {
         return NGX_OK;
     }
 
@@ -109,6 +70,8 @@ ngx_mqtt_status_start(ngx_mqtt_worker_t *w)
 
     w->status = st;
 
+    ngx_mqtt_session_on_ends(w, &ngx_mqtt_status_ends);
+
     return NGX_OK;
 }
 
@@ -118,9 +81,10 @@ ngx_mqtt_status_start(ngx_mqtt_worker_t *w)
 void
 ngx_mqtt_status_stop(ngx_mqtt_worker_t *w)
 {
-    ngx_uint_t          i;
-    ngx_queue_t        *q;
-    ngx_mqtt_status_t  *st;
+    ngx_uint_t                i;
+    ngx_queue_t              *q;
+    ngx_mqtt_status_t        *st;
+    ngx_mqtt_status_entry_t  *e;
 
     st = w->status;
 
@@ -128,10 +92,17 @@ ngx_mqtt_status_stop(ngx_mqtt_worker_t *w)
 
         while (!ngx_queue_empty(&st->cells[i])) {
             q = ngx_queue_head(&st->cells[i]);
+            e = ngx_queue_data(q, ngx_mqtt_status_entry_t, queue);
 
-            ngx_mqtt_count(w, NGX_MQTT_STAT_status_dropped);
-            ngx_mqtt_status_free(ngx_queue_data(q, ngx_mqtt_status_entry_t,
-                                                queue));
+            if (e->op) {
+                ngx_mqtt_op_post(e->op, NGX_ERROR,
+                                 NGX_MQTT_SERVER_SHUTTING_DOWN);
+
+            } else if (!e->held) {
+                ngx_mqtt_count(w, NGX_MQTT_STAT_status_dropped);
+            }
+
+            ngx_mqtt_status_free(e);
         }
     }
 
@@ -150,36 +121,81 @@ ngx_mqtt_status_pending(ngx_mqtt_worker_t *w)
 }
 
 
-void
+ngx_int_t
 ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev)
 {
+    ngx_uint_t                topic;
+    ngx_mqtt_msg_t           *m;
+    ngx_mqtt_status_entry_t  *e;
+
+    topic = ngx_mqtt_status_topic(w, &ev->client_id);
+
+    if (topic == NGX_MQTT_KAFKA_NO_TOPIC) {
+
+        if (ev->event == NGX_MQTT_STATUS_CONNECT) {
+            ngx_mqtt_count(w, NGX_MQTT_STAT_status_no_topic);
+        }
+
+        return NGX_DECLINED;
+    }
+
+    if (w->status->nwaiting >= (ngx_uint_t) w->gateway->status_queue) {
+        ngx_mqtt_status_drop(w);
+        return NGX_ERROR;
+    }
+
+    m = ngx_mqtt_status_json(w, ev);
+    e = m ? ngx_mqtt_status_add(w, &ev->client_id, topic) : NULL;
+
+    if (e == NULL) {
+
+        if (m) {
+            ngx_mqtt_msg_unref(m);
+        }
+
+        ngx_mqtt_status_drop(w);
+        return NGX_ERROR;
+    }
+
+    e->msg = m;
+    e->event = ev->event;
+    e->epoch = ev->epoch;
+    e->held = (ev->event == NGX_MQTT_STATUS_TCPCLEAN);
+
+    (void) ngx_mqtt_status_send(w, e->cell);
+
+    return NGX_OK;
+}
+
+
+ngx_mqtt_status_entry_t *
+ngx_mqtt_status_add(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_uint_t topic)
+{
     ngx_queue_t              *cell;
-    ngx_mqtt_zone_t          *zone;
     ngx_mqtt_status_t        *st;
     ngx_mqtt_status_entry_t  *e;
 
     st = w->status;
 
-    if (st == NULL) {
-        return;
-    }
-
-    if (st->nwaiting >= (ngx_uint_t) w->gateway->status_queue) {
-        ngx_mqtt_status_drop(w);
-        return;
-    }
-
-    e = ngx_mqtt_status_create(w, ev);
-
+    e = ngx_mqtt_calloc(w, sizeof(ngx_mqtt_status_entry_t) + client_id->len);
     if (e == NULL) {
-        ngx_mqtt_status_drop(w);
-        return;
+        return NULL;
     }
 
-    zone = ngx_mqtt_zone(w->gateway);
-    cell = &st->cells[e->cell];
+    e->worker = w;
+    e->topic = topic;
+    e->event = NGX_MQTT_STATUS_TCPCLEAN;
 
-    e->ticket = ngx_atomic_fetch_add(&zone->tickets, 1) + 1;
+    e->client_id.data = (u_char *) e + sizeof(ngx_mqtt_status_entry_t);
+    e->client_id.len = client_id->len;
+    ngx_memcpy(e->client_id.data, client_id->data, client_id->len);
+
+    e->cell = ngx_mqtt_status_cell(w, client_id);
+    e->ticket = ngx_atomic_fetch_add(&ngx_mqtt_zone(w->gateway)->tickets, 1)
+                + 1;
+
+    cell = &st->cells[e->cell];
 
     if (ngx_queue_empty(cell)) {
         w->slot->status[e->cell] = e->ticket;
@@ -193,131 +209,20 @@ ngx_mqtt_status(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev)
 
     ngx_memory_barrier();
 
-    (void) ngx_mqtt_status_send(w, e->cell);
-}
-
-
-static ngx_mqtt_status_entry_t *
-ngx_mqtt_status_create(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev)
-{
-    ngx_mqtt_zone_t          *zone;
-    ngx_mqtt_status_entry_t  *e;
-
-    zone = ngx_mqtt_zone(w->gateway);
-
-    e = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_status_entry_t)
-                          + ev->client_id.len);
-    if (e == NULL) {
-        return NULL;
-    }
-
-    e->msg = ngx_mqtt_status_json(w, ev);
-
-    if (e->msg == NULL) {
-        ngx_mqtt_free(w, e, sizeof(ngx_mqtt_status_entry_t)
-                            + ev->client_id.len);
-        return NULL;
-    }
-
-    e->worker = w;
-    e->event = ev->event;
-    e->produced = 0;
-
-    e->client_id.data = (u_char *) e + sizeof(ngx_mqtt_status_entry_t);
-    e->client_id.len = ev->client_id.len;
-    ngx_memcpy(e->client_id.data, ev->client_id.data, ev->client_id.len);
-
-    e->cell = ngx_mqtt_hash_seeded(zone->seed, ev->client_id.data,
-                                   ev->client_id.len)
-              % NGX_MQTT_STATUS_CELLS;
-
     return e;
 }
 
 
-static ngx_mqtt_msg_t *
-ngx_mqtt_status_json(ngx_mqtt_worker_t *w, ngx_mqtt_status_event_t *ev)
+ngx_uint_t
+ngx_mqtt_status_cell(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
 {
-    size_t           len;
-    u_char           channel[NGX_MQTT_STATUS_CHANNEL];
-    json_t          *json;
-    ngx_str_t        channel_id;
-    ngx_time_t      *tp;
-    const char      *reason;
-    ngx_mqtt_msg_t  *m;
-
-    tp = ngx_timeofday();
-
-    ngx_mqtt_status_channel(ev, channel);
-    channel_id.data = channel;
-    channel_id.len = NGX_MQTT_STATUS_CHANNEL;
-
-    reason = (ev->event == NGX_MQTT_STATUS_CONNECT)
-             ? "" : ngx_mqtt_reason_name(ev->reason);
-
-    json = json_pack("{s:o, s:o, s:I, s:o, s:o, s:I, s:s, s:o, s:o}",
-                     "clientId", ngx_mqtt_status_string(&ev->client_id),
-                     "eventType",
-                     ngx_mqtt_status_string(&ngx_mqtt_status_names[ev->event]),
-                     "time", (json_int_t) tp->sec * 1000 + tp->msec,
-                     "channelId", ngx_mqtt_status_string(&channel_id),
-                     "clientIp", ngx_mqtt_status_string(&ev->address),
-                     "epoch", (json_int_t) ev->epoch,
-                     "reason", reason,
-                     "username", ngx_mqtt_status_string(&ev->username),
-                     "node", ngx_mqtt_status_string(&w->cycle->hostname));
-    if (json == NULL) {
-        return NULL;
-    }
-
-    len = json_dumpb(json, NULL, 0, JSON_COMPACT);
-
-    m = len ? ngx_mqtt_msg_create(w, len) : NULL;
-
-    if (m) {
-        m->payload.data = ngx_mqtt_msg_data(m);
-        m->payload.len = len;
-        m->received = (uint64_t) tp->sec * 1000 + tp->msec;
-
-        (void) json_dumpb(json, (char *) m->payload.data, len, JSON_COMPACT);
-    }
-
-    json_decref(json);
-
-    return m;
+    return ngx_mqtt_hash_seeded(ngx_mqtt_zone(w->gateway)->seed,
+                                client_id->data, client_id->len)
+           % NGX_MQTT_STATUS_CELLS;
 }
 
 
-/* client ids and user names were checked when they came */
-
-static json_t *
-ngx_mqtt_status_string(ngx_str_t *s)
-{
-    return json_stringn(s->len ? (char *) s->data : "", s->len);
-}
-
-
-/*
- * One for each connection: the epoch is never used twice for a client id.  So
- * whoever cleans up behind a worker that was killed knows it as well.
- */
-
-static void
-ngx_mqtt_status_channel(ngx_mqtt_status_event_t *ev, u_char *text)
-{
-    u_char     hash[16];
-    ngx_md5_t  md5;
-
-    ngx_md5_init(&md5);
-    ngx_md5_update(&md5, &ev->epoch, sizeof(uint64_t));
-    ngx_md5_update(&md5, ev->client_id.data, ev->client_id.len);
-    ngx_md5_final(hash, &md5);
-
-    ngx_hex_dump(text, hash, sizeof(hash));
-}
-
-
-static void
+void
 ngx_mqtt_status_drop(ngx_mqtt_worker_t *w)
 {
     ngx_mqtt_count(w, NGX_MQTT_STAT_status_dropped);
@@ -334,9 +239,7 @@ ngx_mqtt_status_drop(ngx_mqtt_worker_t *w)
 }
 
 
-/* what may go of a cell; NGX_OK, or NGX_AGAIN when the rest has to wait */
-
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_status_send(ngx_mqtt_worker_t *w, ngx_uint_t cell)
 {
     ngx_msec_t                wait;
@@ -350,6 +253,10 @@ ngx_mqtt_status_send(ngx_mqtt_worker_t *w, ngx_uint_t cell)
 
         if (e->produced) {
             continue;
+        }
+
+        if (e->held || e->msg == NULL) {
+            return NGX_AGAIN;
         }
 
         wait = 0;
@@ -415,7 +322,7 @@ ngx_mqtt_status_produce(ngx_mqtt_worker_t *w, ngx_mqtt_status_entry_t *e)
     ngx_str_set(&tag.key, "tag");
     tag.value = ngx_mqtt_status_names[e->event];
 
-    rec.topic = w->gateway->status_topic;
+    rec.topic = e->topic;
     rec.key = e->client_id;
     rec.msg = e->msg;
     rec.headers = &tag;
@@ -446,15 +353,25 @@ ngx_mqtt_status_acked(ngx_mqtt_op_t *op)
     e = op->data;
     w = e->worker;
 
-    if (op->rc != NGX_OK) {
-        ngx_mqtt_status_drop(w);
+    if (e->op && op->rc == NGX_ERROR) {
+        ngx_mqtt_op_post(e->op, NGX_ERROR, op->reason);
+
+    } else {
+
+        if (op->rc != NGX_OK) {
+            ngx_mqtt_status_drop(w);
+        }
+
+        if (e->op) {
+            ngx_mqtt_op_post(e->op, NGX_OK, NGX_MQTT_SUCCESS);
+        }
     }
 
     ngx_mqtt_status_free(e);
 }
 
 
-static void
+void
 ngx_mqtt_status_free(ngx_mqtt_status_entry_t *e)
 {
     uint64_t                  oldest;
@@ -485,7 +402,10 @@ ngx_mqtt_status_free(ngx_mqtt_status_entry_t *e)
 
     w->slot->status[e->cell] = oldest;
 
-    ngx_mqtt_msg_unref(e->msg);
+    if (e->msg) {
+        ngx_mqtt_msg_unref(e->msg);
+    }
+
     ngx_mqtt_free(w, e, sizeof(ngx_mqtt_status_entry_t) + e->client_id.len);
 }
 

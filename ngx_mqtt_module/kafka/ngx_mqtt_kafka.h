@@ -65,8 +65,9 @@ typedef ngx_int_t (*ngx_mqtt_kafka_deliver_pt)(ngx_mqtt_worker_t *w,
  * NGX_CONF_ERROR after logging.  ngx_mqtt_kafka_conf_topic() gives the index
  * of a topic to produce to by name, ngx_mqtt_kafka_conf_source() that of a
  * topic to consume, which may be asked for once; NGX_MQTT_KAFKA_NO_TOPIC after
- * logging why not.  ngx_mqtt_kafka_conf_init() is called when the block ends
- * and checks what needs the whole of it.
+ * logging why not.  ngx_mqtt_kafka_conf_need() is for who will produce to
+ * topics that are not known yet.  ngx_mqtt_kafka_conf_init() is called when
+ * the block ends and checks what needs the whole of it.
  */
 
 char *ngx_mqtt_kafka_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
@@ -80,6 +81,7 @@ ngx_uint_t ngx_mqtt_kafka_conf_topic(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
     ngx_str_t *name);
 ngx_uint_t ngx_mqtt_kafka_conf_source(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
     ngx_str_t *name);
+char *ngx_mqtt_kafka_conf_need(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 char *ngx_mqtt_kafka_conf_init(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw);
 
 
@@ -110,6 +112,13 @@ ngx_uint_t ngx_mqtt_kafka_pending(ngx_mqtt_kafka_t *k);
  */
 ngx_int_t ngx_mqtt_kafka_produce(ngx_mqtt_kafka_t *k,
     ngx_mqtt_kafka_record_t *rec, ngx_uint_t droppable, ngx_mqtt_op_t *op);
+
+/*
+ * The index of a topic that no directive has named, which is made the first
+ * time; NGX_MQTT_KAFKA_NO_TOPIC: no broker accepts the name, there are too
+ * many of them, or out of memory.
+ */
+ngx_uint_t ngx_mqtt_kafka_topic(ngx_mqtt_kafka_t *k, ngx_str_t *name);
 
 /* 1 while the bound for records that must not be dropped is reached */
 ngx_uint_t ngx_mqtt_kafka_full(ngx_mqtt_kafka_t *k);

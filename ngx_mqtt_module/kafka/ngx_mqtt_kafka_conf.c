@@ -32,7 +32,6 @@ static ngx_int_t ngx_mqtt_kafka_queue_parameter(ngx_conf_t *cf,
     ngx_mqtt_kafka_conf_t *kcf, ngx_str_t *value);
 static char *ngx_mqtt_kafka_dead_letter_check(ngx_conf_t *cf,
     ngx_mqtt_kafka_conf_t *kcf);
-static ngx_int_t ngx_mqtt_kafka_topic_check(ngx_str_t *name);
 
 
 char *
@@ -292,9 +291,7 @@ ngx_mqtt_kafka_conf_topic(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw,
 }
 
 
-/* the names that a broker accepts */
-
-static ngx_int_t
+ngx_int_t
 ngx_mqtt_kafka_topic_check(ngx_str_t *name)
 {
     u_char  ch, *p;
@@ -322,6 +319,13 @@ ngx_mqtt_kafka_topic_check(ngx_str_t *name)
     }
 
     return NGX_OK;
+}
+
+
+char *
+ngx_mqtt_kafka_conf_need(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
+{
+    return ngx_mqtt_kafka_conf(cf, gw) ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -189,6 +189,8 @@ struct ngx_mqtt_kafka_s {
     ngx_mqtt_kafka_handle_t    producer;
     ngx_mqtt_kafka_topic_t    *topics;
     ngx_uint_t                 ntopics;
+    ngx_uint_t                 topics_size;    /* room for so many */
+    ngx_mqtt_hash_t            named;          /* those not configured */
 
     ngx_mqtt_kafka_consumer_t  consumer;
 
@@ -244,6 +246,9 @@ void ngx_mqtt_kafka_up(ngx_mqtt_kafka_handle_t *h);
 
 ngx_mqtt_kafka_conf_t *ngx_mqtt_kafka_conf(ngx_conf_t *cf,
     ngx_mqtt_gateway_t *gw);
+
+/* NGX_OK for a name that a broker accepts */
+ngx_int_t ngx_mqtt_kafka_topic_check(ngx_str_t *name);
 
 
 /* ngx_mqtt_kafka_property.c */

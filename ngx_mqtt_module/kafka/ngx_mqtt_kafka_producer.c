@@ -396,6 +396,8 @@ ngx_mqtt_kafka_producer_start(ngx_mqtt_kafka_t *k)
         return NGX_ERROR;
     }
 
+    k->topics_size = k->ntopics;
+
     name = k->conf->topics.elts;
 
     for (i = 0; i < k->ntopics; i++) {
@@ -549,6 +551,7 @@ ngx_mqtt_kafka_producer_stop(ngx_mqtt_kafka_t *k)
     }
 
     ngx_mqtt_kafka_producer_close(k);
+    ngx_mqtt_hash_free(&k->named);
 
     while (!ngx_queue_empty(&k->entries)) {
         q = ngx_queue_head(&k->entries);

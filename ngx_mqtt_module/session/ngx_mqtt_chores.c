@@ -7,13 +7,15 @@
 /*
  * Chores: what a script that changed a session leaves to be done elsewhere.
  *
- *     wills -> published       \
- *     filters -> reader detached } -> noted in the session
+ *     wills -> published             \
+ *     ends of connections -> told      } -> noted in the session
+ *     filters -> reader detached      /
  *
  * (1) A chore stands in the session until it is done, and the client id in the
  *     list of this worker: whoever takes over from it does what is left.
- * (2) A will in the session carries the owner who publishes it.  Scripts
- *     return all that are ours, also those that are under way already.
+ * (2) A will in the session carries the owner who publishes it, and the end of
+ *     a connection the one who tells it.  Scripts return all that are ours,
+ *     also those that are under way already, or done and not noted yet.
  * (3) There is one object for a client id, which lives while something of it
  *     is under way.
  *
@@ -24,11 +26,14 @@
 #include "ngx_mqtt_session_int.h"
 
 
+/* a will or the end of a connection */
+
 typedef struct {
-    ngx_queue_t                 queue;     /* in chores->wills */
+    ngx_queue_t                 queue;     /* in chores->events */
     ngx_mqtt_chores_t          *chores;
-    uint64_t                    number;
-} ngx_mqtt_chore_will_t;
+    uint64_t                    number;    /* that of its field; 0: none */
+    u_char                      kind;      /* of the field: 'p', 'c' */
+} ngx_mqtt_chore_event_t;
 
 
 /* a reader being detached; the bytes of the filter behind the struct */
@@ -42,12 +47,20 @@ typedef struct {
 
 static void ngx_mqtt_chores_will(ngx_mqtt_chores_t *ch, ngx_str_t *number,
     ngx_str_t *message);
-static void ngx_mqtt_chores_published(ngx_mqtt_op_t *op);
+static ngx_uint_t ngx_mqtt_chores_is_under_way(ngx_mqtt_chores_t *ch,
+    u_char kind, uint64_t number);
+static void ngx_mqtt_chores_tell(ngx_mqtt_chores_t *ch, uint64_t epoch,
+    ngx_str_t *connection);
+static ngx_mqtt_op_t *ngx_mqtt_chores_event(ngx_mqtt_chores_t *ch,
+    u_char kind, uint64_t number);
+static void ngx_mqtt_chores_event_done(ngx_mqtt_op_t *op);
+static void ngx_mqtt_chores_event_noted(ngx_mqtt_op_t *op);
+static void ngx_mqtt_chores_event_free(ngx_mqtt_chore_event_t *event);
 static void ngx_mqtt_chores_detach(ngx_mqtt_chores_t *ch,
     ngx_str_t *filter, uint64_t epoch);
 static void ngx_mqtt_chores_detached(ngx_mqtt_op_t *op);
-static void ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind,
-    ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind,
+    ngx_str_t *name, ngx_str_t *value, ngx_mqtt_op_pt noted, void *data);
 static void ngx_mqtt_chores_noted(ngx_mqtt_op_t *op);
 
 
@@ -73,7 +86,7 @@ ngx_mqtt_chores_get(ngx_mqtt_worker_t *w, ngx_str_t *client_id)
     ch->worker = w;
     ch->refs = 1;
     ch->kept = 0;
-    ngx_queue_init(&ch->wills);
+    ngx_queue_init(&ch->events);
 
     ch->node.key.len = client_id->len;
     ch->node.key.data = (u_char *) ch + sizeof(ngx_mqtt_chores_t);
@@ -111,7 +124,7 @@ ngx_mqtt_chores_unref(ngx_mqtt_chores_t *ch)
 
 
 void
-ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead, ngx_uint_t lost,
+ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead, ngx_uint_t how,
     ngx_mqtt_op_t *op)
 {
     ngx_str_t           argv[6];
@@ -128,10 +141,11 @@ ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead, ngx_uint_t lost,
     ngx_str_null(&argv[2]);
     argv[3] = *dead;
     ngx_str_null(&argv[4]);
-    ngx_str_set(&argv[5], "0");
+    ngx_str_null(&argv[5]);
 
-    if (lost) {
-        ngx_str_set(&argv[5], "1");
+    if (how != NGX_MQTT_CHORES_TELL) {
+        argv[5].data = (u_char *) ((how == NGX_MQTT_CHORES_LOST) ? "1" : "0");
+        argv[5].len = 1;
     }
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1, 6, argv,
@@ -145,17 +159,19 @@ ngx_int_t
 ngx_mqtt_chores_ended(ngx_mqtt_chores_t *ch, ngx_mqtt_op_t *op,
     ngx_int_t *state, ngx_str_t *when)
 {
-    ngx_mqtt_redis_reply_t  *reply;
+    ngx_uint_t               i;
+    ngx_mqtt_redis_reply_t  *reply, *told;
 
     reply = op->result;
 
     if (op->rc != NGX_OK
         || reply->type != NGX_MQTT_REDIS_ARRAY
-        || reply->nelts != 4
+        || reply->nelts != 5
         || reply->elts[0]->type != NGX_MQTT_REDIS_INTEGER
         || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[2]->type != NGX_MQTT_REDIS_ARRAY
-        || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY)
+        || reply->elts[3]->type != NGX_MQTT_REDIS_ARRAY
+        || reply->elts[4]->type != NGX_MQTT_REDIS_ARRAY)
     {
         /* it is still listed, and left to who takes over */
 
@@ -173,6 +189,18 @@ ngx_mqtt_chores_ended(ngx_mqtt_chores_t *ch, ngx_mqtt_op_t *op,
     *when = reply->elts[1]->str;
 
     ngx_mqtt_chores_run(ch, reply->elts[2], reply->elts[3]);
+
+    told = reply->elts[4];
+
+    if (ch->worker->sessions->leaving && told->nelts) {
+        ch->kept = 1;
+        return NGX_OK;
+    }
+
+    for (i = 0; i + 1 < told->nelts; i += 2) {
+        ngx_mqtt_chores_tell(ch, ngx_mqtt_session_number(&told->elts[i]->str),
+                             &told->elts[i + 1]->str);
+    }
 
     return NGX_OK;
 }
@@ -205,22 +233,13 @@ static void
 ngx_mqtt_chores_will(ngx_mqtt_chores_t *ch, ngx_str_t *number,
     ngx_str_t *message)
 {
-    uint64_t                n;
-    ngx_queue_t            *q;
-    ngx_mqtt_msg_t         *m;
-    ngx_mqtt_chore_will_t  *will;
+    uint64_t         n;
+    ngx_mqtt_msg_t  *m;
 
     n = ngx_mqtt_session_number(number);
 
-    for (q = ngx_queue_head(&ch->wills);
-         q != ngx_queue_sentinel(&ch->wills);
-         q = ngx_queue_next(q))
-    {
-        will = ngx_queue_data(q, ngx_mqtt_chore_will_t, queue);
-
-        if (will->number == n) {
-            return;
-        }
+    if (ngx_mqtt_chores_is_under_way(ch, 'p', n)) {
+        return;
     }
 
     m = ngx_mqtt_frame_read_msg(ch->worker, message);
@@ -238,23 +257,90 @@ ngx_mqtt_chores_will(ngx_mqtt_chores_t *ch, ngx_str_t *number,
 }
 
 
+static ngx_uint_t
+ngx_mqtt_chores_is_under_way(ngx_mqtt_chores_t *ch, u_char kind,
+    uint64_t number)
+{
+    ngx_queue_t             *q;
+    ngx_mqtt_chore_event_t  *event;
+
+    for (q = ngx_queue_head(&ch->events);
+         q != ngx_queue_sentinel(&ch->events);
+         q = ngx_queue_next(q))
+    {
+        event = ngx_queue_data(q, ngx_mqtt_chore_event_t, queue);
+
+        if (event->kind == kind && event->number == number) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_mqtt_chores_publish(ngx_mqtt_chores_t *ch, uint64_t number,
     ngx_mqtt_msg_t *m)
 {
-    ngx_mqtt_op_t          *op;
-    ngx_mqtt_worker_t      *w;
-    ngx_mqtt_chore_will_t  *will;
+    ngx_mqtt_op_t  *op;
+
+    op = ngx_mqtt_chores_event(ch, 'p', number);
+
+    if (op) {
+        ch->worker->sessions->publish(ch->worker, m, op);
+    }
+}
+
+
+static void
+ngx_mqtt_chores_tell(ngx_mqtt_chores_t *ch, uint64_t epoch,
+    ngx_str_t *connection)
+{
+    ngx_mqtt_op_t            *op;
+    ngx_mqtt_session_ends_t  *ends;
+
+    if (ngx_mqtt_chores_is_under_way(ch, 'c', epoch)) {
+        return;
+    }
+
+    op = ngx_mqtt_chores_event(ch, 'c', epoch);
+    if (op == NULL) {
+        return;
+    }
+
+    ends = ch->worker->sessions->ends;
+
+    if (ends == NULL) {
+
+        /* of a configuration in which it was to be told */
+
+        ngx_mqtt_op_post(op, NGX_OK, NGX_MQTT_SUCCESS);
+        return;
+    }
+
+    ends->tell(ch->worker, &ch->node.key, epoch, connection, op);
+}
+
+
+/* NULL: out of memory, it is left to somebody else */
+
+static ngx_mqtt_op_t *
+ngx_mqtt_chores_event(ngx_mqtt_chores_t *ch, u_char kind, uint64_t number)
+{
+    ngx_mqtt_op_t           *op;
+    ngx_mqtt_worker_t       *w;
+    ngx_mqtt_chore_event_t  *event;
 
     w = ch->worker;
 
-    will = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_chore_will_t));
-    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_chores_published, will);
+    event = ngx_mqtt_alloc(w, sizeof(ngx_mqtt_chore_event_t));
+    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_chores_event_done, event);
 
-    if (will == NULL || op == NULL) {
+    if (event == NULL || op == NULL) {
 
-        if (will) {
-            ngx_mqtt_free(w, will, sizeof(ngx_mqtt_chore_will_t));
+        if (event) {
+            ngx_mqtt_free(w, event, sizeof(ngx_mqtt_chore_event_t));
         }
 
         if (op) {
@@ -262,48 +348,81 @@ ngx_mqtt_chores_publish(ngx_mqtt_chores_t *ch, uint64_t number,
         }
 
         ch->kept = 1;
-        return;
+        return NULL;
     }
 
-    will->chores = ch;
-    will->number = number;
+    event->chores = ch;
+    event->number = number;
+    event->kind = kind;
 
-    ngx_queue_insert_tail(&ch->wills, &will->queue);
+    ngx_queue_insert_tail(&ch->events, &event->queue);
 
     ch->refs++;
-    w->sessions->nwills++;
+    w->sessions->nevents++;
 
-    w->sessions->publish(w, m, op);
+    return op;
 }
 
 
 static void
-ngx_mqtt_chores_published(ngx_mqtt_op_t *op)
+ngx_mqtt_chores_event_done(ngx_mqtt_op_t *op)
 {
-    u_char                  text[NGX_INT64_LEN];
-    ngx_str_t               number;
-    ngx_mqtt_worker_t      *w;
-    ngx_mqtt_chores_t      *ch;
-    ngx_mqtt_chore_will_t  *will;
+    u_char                   text[NGX_INT64_LEN];
+    ngx_str_t                number;
+    ngx_mqtt_worker_t       *w;
+    ngx_mqtt_chores_t       *ch;
+    ngx_mqtt_chore_event_t  *event;
 
     w = op->worker;
-    will = op->data;
-    ch = will->chores;
+    event = op->data;
+    ch = event->chores;
 
-    w->sessions->nwills--;
+    w->sessions->nevents--;
 
     if (op->rc != NGX_OK) {
         ch->kept = 1;
 
-    } else if (will->number) {
+    } else if (event->number) {
         number.data = text;
-        number.len = ngx_sprintf(text, "%uL", will->number) - text;
+        number.len = ngx_sprintf(text, "%uL", event->number) - text;
 
-        ngx_mqtt_chores_note(ch, 'p', &number, &w->sessions->owner);
+        if (ngx_mqtt_chores_note(ch, event->kind, &number,
+                                 &w->sessions->owner,
+                                 ngx_mqtt_chores_event_noted, event)
+            == NGX_OK)
+        {
+            return;
+        }
     }
 
-    ngx_queue_remove(&will->queue);
-    ngx_mqtt_free(w, will, sizeof(ngx_mqtt_chore_will_t));
+    ngx_mqtt_chores_event_free(event);
+}
+
+
+static void
+ngx_mqtt_chores_event_noted(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_chore_event_t  *event;
+
+    event = op->data;
+
+    if (op->rc != NGX_OK) {
+        event->chores->kept = 1;
+    }
+
+    ngx_mqtt_chores_event_free(event);
+}
+
+
+static void
+ngx_mqtt_chores_event_free(ngx_mqtt_chore_event_t *event)
+{
+    ngx_mqtt_chores_t  *ch;
+
+    ch = event->chores;
+
+    ngx_queue_remove(&event->queue);
+    ngx_mqtt_free(ch->worker, event, sizeof(ngx_mqtt_chore_event_t));
 
     ngx_mqtt_chores_unref(ch);
 }
@@ -367,7 +486,12 @@ ngx_mqtt_chores_detached(ngx_mqtt_op_t *op)
         number.data = text;
         number.len = ngx_sprintf(text, "%uL", reader->epoch) - text;
 
-        ngx_mqtt_chores_note(ch, 'g', &reader->filter, &number);
+        if (ngx_mqtt_chores_note(ch, 'g', &reader->filter, &number,
+                                 ngx_mqtt_chores_noted, ch)
+            == NGX_OK)
+        {
+            ch->refs++;
+        }
 
     } else {
         ch->kept = 1;
@@ -380,9 +504,9 @@ ngx_mqtt_chores_detached(ngx_mqtt_op_t *op)
 }
 
 
-static void
+static ngx_int_t
 ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind, ngx_str_t *name,
-    ngx_str_t *value)
+    ngx_str_t *value, ngx_mqtt_op_pt noted, void *data)
 {
     ngx_str_t           argv[3], *field;
     ngx_mqtt_op_t      *op;
@@ -394,7 +518,7 @@ ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind, ngx_str_t *name,
     field->len = name->len + 1;
     field->data = ngx_mqtt_alloc(w, field->len);
 
-    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_chores_noted, ch);
+    op = ngx_mqtt_op_get(w, NULL, noted, data);
 
     if (field->data == NULL || op == NULL
         || ngx_mqtt_session_key(w, &ch->node.key, &argv[0]) != NGX_OK)
@@ -408,7 +532,7 @@ ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind, ngx_str_t *name,
         }
 
         ch->kept = 1;
-        return;
+        return NGX_ERROR;
     }
 
     field->data[0] = kind;
@@ -416,13 +540,13 @@ ngx_mqtt_chores_note(ngx_mqtt_chores_t *ch, u_char kind, ngx_str_t *name,
 
     argv[2] = *value;
 
-    ch->refs++;
-
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_DONE, 1, 3, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
     ngx_mqtt_free(w, field->data, field->len);
+
+    return NGX_OK;
 }
 
 

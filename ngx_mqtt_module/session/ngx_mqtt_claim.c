@@ -8,10 +8,10 @@
  * The claim of a session, step by step:
  *
  *     claim -> script in Redis -> claimed -> previous owner?
- *                                   none, dead, ourselves -> finish
+ *                                   none, ourselves -> finish
  *                                   another worker -> TAKEOVER frame
- *                                        -> TAKEN frame, death, timeout
- *                                             -> finish
+ *                                        -> TAKEN frame, timeout -> finish
+ *                                        -> death -> cleaned -> finish
  *
  * (1) A claim is freed exactly once, in ngx_mqtt_claim_finish() or _fail().
  * (2) Readers of what has ended are detached before the claim completes: the
@@ -21,6 +21,10 @@
  * (4) Nobody tells of the death of a worker of another node.  One that has
  *     dropped out of the index of all workers is not waited for, any other for
  *     at most NGX_MQTT_CLAIM_REMOTE.
+ *
+ * (5) The end of the connection of an owner who is dead is told before the
+ *     claim completes: the client is told to be connected behind it.  If he is
+ *     not dead after all he finds that it is not his to tell any more.
  *
  * Called from: client/ (claim), Redis replies and bus frames.
  */
@@ -40,6 +44,7 @@ typedef struct {
     ngx_mqtt_peer_t             peer;      /* the owner asked to give up */
 
     ngx_mqtt_worker_t          *worker;
+    ngx_mqtt_chores_t          *chores;    /* of who is dead */
     ngx_mqtt_op_t              *op;        /* the caller's */
     ngx_mqtt_session_claimed_t  claimed;
 
@@ -76,6 +81,8 @@ static void ngx_mqtt_claim_undone(ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
     ngx_str_t *owner);
 static ngx_int_t ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_cleaned(ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim);
@@ -156,7 +163,7 @@ ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
 {
     u_char      seconds[NGX_INT64_LEN], *p;
     size_t      size;
-    ngx_str_t   argv[5], *will;
+    ngx_str_t   argv[6], *will;
 
     will = &argv[4];
     ngx_str_null(will);
@@ -196,9 +203,12 @@ ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     argv[3].data = seconds;
     argv[3].len = ngx_mqtt_session_expiry(seconds, sc->expiry) - seconds;
 
+    argv[5] = sc->connection;
+
     ngx_mqtt_session_list(w, &sc->client_id, 1);
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1, 5, argv, 0, op);
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1,
+                          sc->connection.len ? 6 : 5, argv, 0, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
 
@@ -404,7 +414,7 @@ ngx_mqtt_claim_undo(ngx_mqtt_claim_t *claim)
         return;
     }
 
-    ngx_mqtt_chores_end(ch, &w->sessions->owner, 0, op);
+    ngx_mqtt_chores_end(ch, &w->sessions->owner, NGX_MQTT_CHORES_DISCARD, op);
 }
 
 
@@ -475,9 +485,13 @@ ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
 
     if (ngx_mqtt_bus_send(w->bus, &claim->peer, NGX_MQTT_FRAME_TAKEOVER,
                           parts, 2)
-        != NGX_OK
-        || ngx_mqtt_claim_wait(claim) != NGX_OK)
+        != NGX_OK)
     {
+        ngx_mqtt_claim_clean(claim);
+        return;
+    }
+
+    if (ngx_mqtt_claim_wait(claim) != NGX_OK) {
         ngx_mqtt_claim_finish(claim);
     }
 }
@@ -535,6 +549,68 @@ ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
     }
 
     return NGX_OK;
+}
+
+
+/* the previous owner cannot be told */
+
+static void
+ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim)
+{
+    u_char                text[NGX_MQTT_PEER_NAME];
+    ngx_str_t             owner;
+    ngx_mqtt_op_t        *op;
+    ngx_mqtt_worker_t    *w;
+    ngx_mqtt_sessions_t  *ss;
+
+    w = claim->worker;
+    ss = w->sessions;
+
+    if (ss->ends == NULL || ss->leaving
+        || ss->nevents >= NGX_MQTT_SESSION_EVENTS)
+    {
+        /* it is left to who takes over from him */
+
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    claim->chores = ngx_mqtt_chores_get(w, &claim->client_id);
+    if (claim->chores == NULL) {
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_claim_cleaned, claim);
+
+    if (op == NULL) {
+        ngx_mqtt_chores_unref(claim->chores);
+        ngx_mqtt_claim_finish(claim);
+        return;
+    }
+
+    owner.data = text;
+    owner.len = ngx_mqtt_peer_name(text, w, &claim->peer) - text;
+
+    ngx_mqtt_chores_end(claim->chores, &owner, NGX_MQTT_CHORES_TELL, op);
+}
+
+
+static void
+ngx_mqtt_claim_cleaned(ngx_mqtt_op_t *op)
+{
+    ngx_int_t           state;
+    ngx_str_t           when;
+    ngx_mqtt_claim_t   *claim;
+    ngx_mqtt_chores_t  *ch;
+
+    claim = op->data;
+    ch = claim->chores;
+
+    (void) ngx_mqtt_chores_ended(ch, op, &state, &when);
+
+    ngx_mqtt_claim_finish(claim);
+    ngx_mqtt_chores_unref(ch);
 }
 
 
@@ -791,7 +867,7 @@ ngx_mqtt_session_peer_lost(ngx_mqtt_worker_t *w, ngx_uint_t slot,
             && claim->peer.generation == generation)
         {
             ngx_mqtt_claim_stop_waiting(claim);
-            ngx_mqtt_claim_finish(claim);
+            ngx_mqtt_claim_clean(claim);
         }
     }
 }

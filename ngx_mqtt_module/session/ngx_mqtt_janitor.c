@@ -107,7 +107,7 @@ ngx_mqtt_janitor_handler(ngx_event_t *ev)
     /* a worker that is about to end leaves it to the others */
 
     if (ss->looking || w->draining || ss->fenced
-        || ss->nwills >= NGX_MQTT_SESSION_WILLS
+        || ss->nevents >= NGX_MQTT_SESSION_EVENTS
         || !ngx_mqtt_redis_ready(w->redis)
         || ngx_mqtt_redis_full(w->redis))
     {
@@ -235,7 +235,7 @@ ngx_mqtt_janitor_end(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
 
     ngx_str_null(&none);
 
-    ngx_mqtt_chores_end(ch, &none, 1, op);
+    ngx_mqtt_chores_end(ch, &none, NGX_MQTT_CHORES_LOST, op);
 }
 
 

@@ -12,7 +12,9 @@
  * (2) A worker of this node that has ended is known by the zone, and is not
  *     waited for.
  * (3) A worker that was taken over has lost its sessions: it closes its
- *     clients, and claims nothing before that is over.
+ *     clients, and claims nothing before that is over and it has a new lease.
+ *     It asks for that only when it knows: a reply that was lost has not made
+ *     it begin anew.
  *
  * Called from: its timer, replies of Redis, gateway/ (the end).
  */
@@ -53,7 +55,7 @@ static void
 ngx_mqtt_lease_handler(ngx_event_t *ev)
 {
     u_char                length[NGX_INT64_LEN];
-    ngx_str_t             argv[7];
+    ngx_str_t             argv[8];
     ngx_mqtt_op_t        *op;
     ngx_mqtt_worker_t    *w;
     ngx_mqtt_sessions_t  *ss;
@@ -90,9 +92,15 @@ ngx_mqtt_lease_handler(ngx_event_t *ev)
 
     ngx_str_set(&argv[6], NGX_MQTT_LEASE_OWNERS);
 
+    ngx_str_set(&argv[7], "0");
+
+    if (ss->taken) {
+        ngx_str_set(&argv[7], "1");
+    }
+
     ss->renewing = 1;
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LEASE, 3, 7, argv, 0, op);
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LEASE, 3, 8, argv, 0, op);
 
     ngx_mqtt_orphans_renew(w);
 }
@@ -125,7 +133,11 @@ ngx_mqtt_lease_renewed(ngx_mqtt_op_t *op)
         ngx_mqtt_lease_lost(w, (ngx_int_t) reply->elts[0]->integer);
     }
 
-    if (reply->elts[0]->integer == 0) {
+    if (ss->ends) {
+        ss->ends->leased(w, reply->elts[0]->integer != 1);
+    }
+
+    if (reply->elts[0]->integer != 1) {
         return;
     }
 
@@ -133,6 +145,7 @@ ngx_mqtt_lease_renewed(ngx_mqtt_op_t *op)
 
     ss->leased = 1;
     ss->fenced = 0;
+    ss->taken = 0;
 
     for (i = 1; i < reply->nelts; i++) {
         ngx_mqtt_lease_lapsed(w, &reply->elts[i]->str, first);
@@ -154,12 +167,10 @@ ngx_mqtt_lease_lost(ngx_mqtt_worker_t *w, ngx_int_t state)
     }
 
     ss->fenced = 1;
+    ss->leased = 0;
+    ss->taken = (state == -1);
 
     w->hooks->fence(w);
-
-    if (state == 0) {
-        ss->leased = 0;
-    }
 }
 
 

@@ -16,7 +16,8 @@
  *     it dies as well the lease lapses once more, and somebody goes on.
  * (2) A client id leaves the list of the dead one after it stands in ours, its
  *     session is released, and what is due later is noted.
- * (3) So many wills may be on their way; then the next page waits.
+ * (3) So many wills and ends of connections may be on their way; then the next
+ *     page waits.
  *
  * Called from: session/ (leases), gateway/ (a worker of this node), replies of
  * Redis.
@@ -41,7 +42,7 @@ typedef struct {
     ngx_uint_t                  count;
     unsigned                    planned:1; /* its wills are not published */
     unsigned                    begun:1;
-    unsigned                    waiting:1; /* for wills to be published */
+    unsigned                    waiting:1; /* for events to be gone */
     unsigned                    failed:1;
     ngx_str_t                   owner;     /* bytes behind the struct */
 } ngx_mqtt_orphans_t;
@@ -216,7 +217,7 @@ ngx_mqtt_orphans_taken(ngx_mqtt_op_t *op)
 }
 
 
-/* the lease of those in hand, and whoever waits for wills */
+/* the lease of those in hand, and whoever waits for events to be gone */
 
 void
 ngx_mqtt_orphans_renew(ngx_mqtt_worker_t *w)
@@ -264,7 +265,7 @@ ngx_mqtt_orphans_next(ngx_mqtt_orphans_t *orphans)
         return;
     }
 
-    if (ss->nwills >= NGX_MQTT_SESSION_WILLS) {
+    if (ss->nevents >= NGX_MQTT_SESSION_EVENTS) {
         orphans->waiting = 1;
         return;
     }
@@ -374,7 +375,13 @@ ngx_mqtt_orphan_end(ngx_mqtt_orphans_t *orphans, ngx_str_t *client_id)
 
     orphans->pending++;
 
-    ngx_mqtt_chores_end(ch, &orphans->owner, !orphans->planned, op);
+    if (w->sessions->ends) {
+        w->sessions->ends->expect(w, client_id, 0);
+    }
+
+    ngx_mqtt_chores_end(ch, &orphans->owner,
+                        orphans->planned ? NGX_MQTT_CHORES_DISCARD
+                                         : NGX_MQTT_CHORES_LOST, op);
 }
 
 
@@ -417,6 +424,10 @@ ngx_mqtt_orphan_ended(ngx_mqtt_op_t *op)
 
     } else {
         orphans->failed = 1;
+    }
+
+    if (w->sessions->ends) {
+        w->sessions->ends->settle(w, &ch->node.key, 0, 0);
     }
 
     ngx_mqtt_chores_unref(ch);

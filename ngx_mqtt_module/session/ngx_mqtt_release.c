@@ -48,7 +48,7 @@ ngx_mqtt_session_release(ngx_mqtt_worker_t *w,
 {
     ngx_mqtt_release_t  *r;
 
-    if (!rel->lasting) {
+    if (!rel->lasting && !rel->told) {
 
         /* nothing but the claim: no reply is waited for */
 
@@ -107,7 +107,7 @@ ngx_mqtt_release_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_release_t *rel,
     ngx_mqtt_op_t *op)
 {
     u_char     number[NGX_INT64_LEN], seconds[NGX_INT64_LEN];
-    ngx_str_t  argv[6];
+    ngx_str_t  argv[7];
 
     if (ngx_mqtt_session_key(w, &rel->client_id, &argv[0]) != NGX_OK) {
         return NGX_ERROR;
@@ -129,7 +129,14 @@ ngx_mqtt_release_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_release_t *rel,
         ngx_str_set(&argv[5], "1");
     }
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1, 6, argv,
+    ngx_str_set(&argv[6], "0");
+
+    if (rel->told) {
+        ngx_str_set(&argv[6], "1");
+    }
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1,
+                          w->sessions->ends ? 7 : 6, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
@@ -162,6 +169,7 @@ ngx_mqtt_released(ngx_mqtt_op_t *op)
 {
     ngx_int_t            state;
     ngx_str_t            when;
+    ngx_uint_t           forgotten;
     ngx_mqtt_worker_t   *w;
     ngx_mqtt_release_t  *r;
 
@@ -173,18 +181,27 @@ ngx_mqtt_released(ngx_mqtt_op_t *op)
         return;
     }
 
+    forgotten = 0;
+
     if (ngx_mqtt_chores_ended(r->chores, op, &state, &when) == NGX_OK) {
 
         if (when.len) {
             ngx_mqtt_janitor_note(w, &r->rel.client_id, &when);
         }
 
-        if (state == -1 && r->rel.will) {
+        forgotten = (state == -1);
+
+        if (forgotten && r->rel.will) {
 
             /* Redis has lost the session, which thereby has ended */
 
             ngx_mqtt_chores_publish(r->chores, 0, r->rel.will);
         }
+    }
+
+    if (r->rel.told && w->sessions->ends) {
+        w->sessions->ends->settle(w, &r->rel.client_id, r->rel.epoch,
+                                  forgotten);
     }
 
     ngx_mqtt_release_free(w, r);

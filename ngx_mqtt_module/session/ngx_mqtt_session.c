@@ -149,6 +149,13 @@ ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
 
 
 void
+ngx_mqtt_session_on_ends(ngx_mqtt_worker_t *w, ngx_mqtt_session_ends_t *ends)
+{
+    w->sessions->ends = ends;
+}
+
+
+void
 ngx_mqtt_session_on_dead(ngx_mqtt_worker_t *w, ngx_mqtt_session_dead_pt dead)
 {
     w->sessions->dead = dead;

@@ -37,6 +37,8 @@ typedef struct {
                                             connection, _NEVER: does not */
     uint32_t             will_delay;     /* seconds */
     ngx_mqtt_msg_t      *will;           /* NULL: none */
+    ngx_str_t            connection;     /* what is told when it is gone;
+                                            len 0: nothing */
     ngx_uint_t           clean;          /* start anew */
 } ngx_mqtt_session_claim_t;
 
@@ -52,6 +54,8 @@ typedef struct {
                                             its delay; 0: it is discarded */
     ngx_uint_t           lasting;        /* 0: claimed without an expiry and
                                             without a will */
+    ngx_uint_t           told;           /* 1: the end of the connection is to
+                                            be told */
 } ngx_mqtt_session_release_t;
 
 
@@ -86,6 +90,34 @@ typedef void (*ngx_mqtt_session_publish_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
 
 
+/*
+ * That a connection is gone is told once, by whoever has it to tell in Redis:
+ * the worker whose connection it was, or the one that has taken it from that.
+ *
+ * tell(): it is this worker's.  "connection" is that of the claim.  The op
+ * completes with NGX_OK when Kafka has the event, or never will; with anything
+ * else it is left to who takes over from this worker.
+ *
+ * expect(): Redis is asked what there is to tell of a client id, under this
+ * epoch, or 0 if there may be several.  settle(): it has answered, and tell()
+ * was called for what is this worker's; "forgotten": Redis has lost the
+ * session, so that nobody but this worker can know, unless it was taken over.
+ *
+ * leased(): it was not, or it was: "lost".
+ */
+
+typedef struct {
+    void               (*tell)(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+                            uint64_t epoch, ngx_str_t *connection,
+                            ngx_mqtt_op_t *op);
+    void               (*expect)(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+                            uint64_t epoch);
+    void               (*settle)(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+                            uint64_t epoch, ngx_uint_t forgotten);
+    void               (*leased)(ngx_mqtt_worker_t *w, ngx_uint_t lost);
+} ngx_mqtt_session_ends_t;
+
+
 /* a worker, by its name, is dead, and this one takes over from it */
 typedef void (*ngx_mqtt_session_dead_pt)(ngx_mqtt_worker_t *w,
     ngx_str_t *owner);
@@ -117,6 +149,10 @@ void ngx_mqtt_session_on_publish(ngx_mqtt_worker_t *w,
 
 void ngx_mqtt_session_on_dead(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_dead_pt dead);
+
+/* without it nothing is told, and nothing of it stands in Redis */
+void ngx_mqtt_session_on_ends(ngx_mqtt_worker_t *w,
+    ngx_mqtt_session_ends_t *ends);
 
 /* without a handler there are no readers to detach */
 void ngx_mqtt_session_on_detach(ngx_mqtt_worker_t *w,

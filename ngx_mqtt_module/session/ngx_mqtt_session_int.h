@@ -16,7 +16,7 @@
 #include "ngx_mqtt_redis.h"
 
 
-#define NGX_MQTT_SESSION_WILLS         1000
+#define NGX_MQTT_SESSION_EVENTS        1000
 
 
 /*
@@ -27,7 +27,8 @@
 typedef struct {
     ngx_mqtt_hash_node_t        node;      /* in ss->chores, by client id */
     ngx_mqtt_worker_t          *worker;
-    ngx_queue_t                 wills;     /* being published */
+    ngx_queue_t                 events;    /* wills being published, ends
+                                              of connections being told */
     ngx_uint_t                  refs;      /* things under way */
     ngx_uint_t                  kept;      /* left to somebody else */
 } ngx_mqtt_chores_t;
@@ -53,6 +54,7 @@ struct ngx_mqtt_sessions_s {
     ngx_mqtt_session_detach_pt   detach;
     ngx_mqtt_session_publish_pt  publish;
     ngx_mqtt_session_dead_pt     dead;
+    ngx_mqtt_session_ends_t     *ends;    /* NULL: nothing is told */
 
     ngx_mqtt_hash_t      chores;          /* by client id */
     ngx_mqtt_hash_t      claims;          /* waiting for TAKEN, by id */
@@ -61,7 +63,7 @@ struct ngx_mqtt_sessions_s {
     uint64_t             last_claim;
     ngx_event_t          timer;           /* of the oldest one waiting */
 
-    ngx_uint_t           nwills;          /* being published */
+    ngx_uint_t           nevents;         /* of all chores */
 
     ngx_event_t          lease_event;
     ngx_event_t          due_event;
@@ -71,6 +73,7 @@ struct ngx_mqtt_sessions_s {
     unsigned             leased:1;        /* in the set of leases */
     unsigned             renewing:1;
     unsigned             fenced:1;        /* being taken over ourselves */
+    unsigned             taken:1;         /* that is over */
     unsigned             looking:1;       /* for what is due */
     unsigned             leaving:1;       /* nothing new is begun */
     unsigned             left_behind:1;   /* something has to be taken over */
@@ -125,10 +128,15 @@ void ngx_mqtt_chores_run(ngx_mqtt_chores_t *ch,
 
 /*
  * session_end.lua for a listed client id, because an owner is dead or, if that
- * is empty, because something is due; "lost": the will is to be published.
+ * is empty, because something is due.
  */
+
+#define NGX_MQTT_CHORES_DISCARD        0     /* the will is */
+#define NGX_MQTT_CHORES_LOST           1     /* the will is to be published */
+#define NGX_MQTT_CHORES_TELL           2     /* only the ends of connections */
+
 void ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead,
-    ngx_uint_t lost, ngx_mqtt_op_t *op);
+    ngx_uint_t how, ngx_mqtt_op_t *op);
 
 /*
  * The reply of session_end.lua: starts what is to be done.  "when" is valid as

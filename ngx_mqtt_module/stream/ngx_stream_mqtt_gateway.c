@@ -322,7 +322,7 @@ ngx_stream_mqtt_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* client_status kafka=topic [queue=number] */
+/* client_status kafka=topic | per_group [kafka=topic] [queue=number] */
 
 char *
 ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -334,7 +334,7 @@ ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     gw = ngx_stream_mqtt_conf_gateway(conf);
     value = cf->args->elts;
 
-    if (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC) {
+    if (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC || gw->status_per_group) {
         return "is duplicate";
     }
 
@@ -353,6 +353,11 @@ ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
+        if (ngx_strcmp(value[i].data, "per_group") == 0) {
+            gw->status_per_group = 1;
+            continue;
+        }
+
         if (ngx_strncmp(value[i].data, "queue=", 6) == 0) {
             gw->status_queue = ngx_atoi(value[i].data + 6, value[i].len - 6);
 
@@ -366,8 +371,15 @@ ngx_stream_mqtt_client_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (gw->status_per_group) {
+
+        /* its topics have no name yet, but there has to be a producer */
+
+        return ngx_mqtt_kafka_conf_need(cf, gw);
+    }
+
     return (gw->status_topic != NGX_MQTT_KAFKA_NO_TOPIC)
-           ? NGX_CONF_OK : "needs \"kafka=\"";
+           ? NGX_CONF_OK : "needs \"kafka=\" or \"per_group\"";
 }
 
 

@@ -268,7 +268,7 @@ static ngx_command_t  ngx_stream_mqtt_commands[] = {
       NULL },
 
     { ngx_string("client_status"),
-      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE12,
+      NGX_STREAM_MQTT_CONF|NGX_CONF_TAKE123,
       ngx_stream_mqtt_client_status,
       NGX_STREAM_SRV_CONF_OFFSET,
       0,

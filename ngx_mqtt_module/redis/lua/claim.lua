@@ -7,6 +7,7 @@
 -- ARGV[3]  expiry interval once it is released, seconds; "0": none
 -- ARGV[4]  will of the connection: its delay in seconds, ":" and the message;
 --          empty: none
+-- ARGV[5]  what is told of the connection when it is gone; absent: nothing
 --
 -- Returns { epoch; previous owner or ""; session present; the s* and v fields
 -- of a session that is present, name and value; wills that are the owner's to
@@ -17,7 +18,7 @@
 -- the clock stands behind it: so it grows for a client id for ever, although
 -- nothing is kept of a session that has ended.
 
-local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd')
+local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd', 'a')
 local time = redis.call('TIME')
 local epoch = time[1] * 1000000 + time[2]
 local present = 0
@@ -56,8 +57,14 @@ if s[1] then
         end
     end
 
-    if s[4] or s[5] then
-        redis.call('HDEL', KEYS[1], 't', 'w', 'd')
+    -- that a connection which is still there is gone is for its owner to tell
+
+    if s[7] then
+        redis.call('HSET', KEYS[1], 'c' .. s[1], s[2] .. ' ' .. s[7])
+    end
+
+    if s[4] or s[5] or s[7] then
+        redis.call('HDEL', KEYS[1], 't', 'w', 'd', 'a')
     end
 
     if redis.call('HLEN', KEYS[1]) > 3 then
@@ -103,6 +110,10 @@ redis.call('HSET', KEYS[1], 'e', epoch, 'o', ARGV[1], 'x', ARGV[3])
 
 if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[1], 'w', ARGV[4])
+end
+
+if ARGV[5] then
+    redis.call('HSET', KEYS[1], 'a', ARGV[5])
 end
 
 return { epoch, s[2] or '', present, fields, wills, filters,

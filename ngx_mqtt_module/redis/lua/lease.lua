@@ -12,9 +12,10 @@
 -- ARGV[2]  length of a lease, ms
 -- ARGV[3]  "1": the first time, all owners are returned
 -- ARGV[4]  at most so many owners are returned otherwise
+-- ARGV[5]  "1": the owner knows that he was taken over, and begins anew
 --
--- Returns { 1; 0 when the owner is just being taken over; -1 when that had
--- been done, he begins anew; owners ... }.
+-- Returns { 1; 0 when the owner is just being taken over; -1 when he was, and
+-- has no lease before he knows; owners ... }.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,8 +26,12 @@ if mark:find('^[tq]') then
     return { 0 }
 end
 
-if redis.call('ZREM', KEYS[3], ARGV[1]) == 1 then
-    result[1] = -1
+if redis.call('ZSCORE', KEYS[3], ARGV[1]) then
+    if ARGV[5] ~= '1' then
+        return { -1 }
+    end
+
+    redis.call('ZREM', KEYS[3], ARGV[1])
 end
 
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[2]), ARGV[1])

@@ -1,10 +1,11 @@
--- Notes that a will is published or a reader is detached; a session that has
--- ended goes with the last of them.
+-- Notes that a will is published, the end of a connection is told, or a reader
+-- is detached; a session that has ended goes with the last of them.
 --
 -- KEYS[1]  session, see claim.lua
--- ARGV[1]  field: "p" and the number of the will, "g" and the filter
--- ARGV[2]  what its value begins with: the owner who has published the will,
---          the epoch under which the subscription had ended
+-- ARGV[1]  field: "p" and the number of the will, "c" and the epoch of the
+--          connection, "g" and the filter
+-- ARGV[2]  what its value begins with: the owner who has published the will or
+--          told the end, the epoch under which the subscription had ended
 --
 -- Returns 1, or 0 when it was noted already.
 

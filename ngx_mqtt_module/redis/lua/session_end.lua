@@ -2,37 +2,73 @@
 -- session itself.
 --
 -- KEYS[1]  session, see claim.lua
--- ARGV[1]  owner who asks: a will that is due is his to publish
+-- ARGV[1]  owner who asks: a will that is due is his to publish, and the end
+--          of a connection is his to tell
 -- ARGV[2]  epoch of the claim whose connection is gone; a stale one changes
 --          nothing; empty: none
 -- ARGV[3]  owner who is dead, and his connection with him; empty: none
 -- ARGV[4]  seconds the session lives on without the connection; "0": it ends
 --          now; "-1": for ever; empty: as was claimed
--- ARGV[5]  "1": the connection was lost, "0": its will is discarded
+-- ARGV[5]  "1": the connection was lost, "0": its will is discarded; empty:
+--          the owner of ARGV[3] has lost his claim, only what he has to tell
+--          is taken from him
+-- ARGV[6]  "1": that the connection of ARGV[2] is gone is to be told, "0": it
+--          is not; absent: nothing is ever told
 --
 -- Returns { 1, 2 when the session has ended, 0 when somebody else has claimed
 -- it since, -1 when there is none; when something is due again, ms, or "";
 -- wills that are the owner's to publish, number and message; filters whose
--- readers are to be detached, filter and epoch }.
+-- readers are to be detached, filter and epoch; connections that are the
+-- owner's to tell the end of, epoch and what is told }.
 
-local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd')
-local wills, filters = {}, {}
+local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd', 'a')
+local mine, theirs = ARGV[1] .. ' ', ARGV[3] .. ' '
+local wills, filters, told = {}, {}, {}
 
 if not s[1] then
-    return { -1, '', wills, filters }
+    return { -1, '', wills, filters, told }
 end
 
 if ARGV[2] ~= '' and ARGV[2] ~= s[1] then
-    return { 0, '', wills, filters }
+
+    -- whoever has claimed the session has left the end of the connection to
+    -- its owner
+
+    local name = 'c' .. ARGV[2]
+    local value = ARGV[6] and redis.call('HGET', KEYS[1], name)
+
+    if value and value:sub(1, #mine) == mine then
+        if ARGV[6] == '1' then
+            told = { ARGV[2], value:sub(#mine + 1) }
+        else
+            redis.call('HDEL', KEYS[1], name)
+
+            if s[2] == '' and s[3] == '0'
+               and redis.call('HLEN', KEYS[1]) == 3
+            then
+                redis.call('DEL', KEYS[1])
+            end
+        end
+    end
+
+    return { 0, '', wills, filters, told }
 end
 
 local epoch, owner, expiry = s[1], s[2], s[3]
 local ends, will, due = tonumber(s[4]), s[5], tonumber(s[6])
 local gone = owner ~= '' and (ARGV[2] ~= '' or owner == ARGV[3])
+             and ARGV[5] ~= ''
 
-if gone and ARGV[4] == '0' and redis.call('HLEN', KEYS[1]) == 3 then
+-- nobody is told of what an owner has claimed without knowing it
+
+local tell = s[7] and (ARGV[2] == '' and ARGV[3] ~= ARGV[1]
+                       or ARGV[6] == '1')
+
+if gone and ARGV[4] == '0' and not tell
+   and redis.call('HLEN', KEYS[1]) == (s[7] and 4 or 3)
+then
     redis.call('DEL', KEYS[1])
-    return { 2, '', wills, filters }
+    return { 2, '', wills, filters, told }
 end
 
 local time = redis.call('TIME')
@@ -69,6 +105,14 @@ if gone then
         epoch = string.format('%.0f', epoch)
     end
 
+    if s[7] then
+        redis.call('HDEL', KEYS[1], 'a')
+    end
+
+    if tell then
+        redis.call('HSET', KEYS[1], 'c' .. s[1], mine .. s[7])
+    end
+
     redis.call('HSET', KEYS[1], 'e', epoch, 'o', '', 'x', expiry)
 end
 
@@ -84,7 +128,6 @@ end
 -- what is left
 
 local all = redis.call('HGETALL', KEYS[1])
-local mine, theirs = ARGV[1] .. ' ', ARGV[3] .. ' '
 local subscribed, left = false, false
 
 for i = 1, #all, 2 do
@@ -112,23 +155,27 @@ for i = 1, #all, 2 do
             filters[#filters + 1] = value
         end
 
-    elseif kind == 'p' then
+    elseif kind == 'p' or kind == 'c' then
         left = true
 
-        if ARGV[3] ~= '' and value:sub(1, #theirs) == theirs then
+        if ARGV[3] ~= '' and value:sub(1, #theirs) == theirs
+           and (kind == 'c' or ARGV[5] ~= '')
+        then
             value = mine .. value:sub(#theirs + 1)
             redis.call('HSET', KEYS[1], name, value)
         end
 
         if value:sub(1, #mine) == mine then
-            wills[#wills + 1] = rest
-            wills[#wills + 1] = value:sub(#mine + 1)
+            local list = kind == 'p' and wills or told
+
+            list[#list + 1] = rest
+            list[#list + 1] = value:sub(#mine + 1)
         end
     end
 end
 
 if owner ~= '' then
-    return { 1, '', wills, filters }
+    return { 1, '', wills, filters, told }
 end
 
 if over then
@@ -139,7 +186,7 @@ if over then
         redis.call('DEL', KEYS[1])
     end
 
-    return { 2, '', wills, filters }
+    return { 2, '', wills, filters, told }
 end
 
 if not subscribed and not left and not will then
@@ -151,7 +198,7 @@ if not subscribed and not left and not will then
         redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', ends))
     end
 
-    return { 1, '', wills, filters }
+    return { 1, '', wills, filters, told }
 end
 
 local next
@@ -166,4 +213,4 @@ if will then
     redis.call('HSET', KEYS[1], 'd', next)
 end
 
-return { 1, next or '', wills, filters }
+return { 1, next or '', wills, filters, told }
