@@ -13,8 +13,8 @@
  *
  * (1) Whoever claims the session finds the field, and asks the worker that is
  *     named in it; or has it made by the claim, for the owner that he follows.
- * (2) The answer comes when the field has the packet ids, so that whoever reads
- *     it then knows them, also when it is not the one who has asked.
+ * (2) The answer comes when the field has the packet ids, so that whoever
+ *     reads it then knows them, also when it is not the one who has asked.
  * (3) The field goes with the next save of the session, which has the ids.
  * (4) Nothing is noted in a session that has begun anew: the field is gone.
  *
