@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Source qw/ text /;
-use Test::More tests => 82;
+use Test::More tests => 92;
 
 ###############################################################################
 
@@ -140,6 +140,34 @@ $redis->command('HSET', $key, 't', int(clock() * 1000));
 is((claim('w2', 0, 100))[2], 0, 'a claim does not find it either');
 is_deeply([ expire('w1') ], [ 1, '', [], [] ],
           'a session in use has no time');
+
+# publishes in flight at an owner that is taken over
+
+$redis->command('DEL', $key);
+($epoch) = claim('w1', 0, 100);
+(undef, undef, undef, $fields) = claim('w2', 0, 100);
+is_deeply(pairs($fields), { "q$epoch" => 'w1' }, 'the last owner is noted');
+is(settled("q$epoch", 'w1 7'), 1, 'he tells what has become of them');
+
+($next, undef, undef, $fields) = claim('w2', 0, 100);
+is((pairs($fields))->{"q$epoch"}, 'w1 7', 'which the next one learns');
+is(save($next, "q$epoch", ''), 1, 'and makes his own');
+is(settled("q$epoch", 'w1 8'), 0, 'nobody wants to know any more');
+
+claim('w2', 0, 100) for 1 .. 40;
+is(scalar(grep { /^q/ } keys %{ session() }), 16, 'not for ever');
+
+($next) = claim('w2', 1, 100);
+is_deeply([ grep { /^q/ } keys %{ session() } ], [],
+          'nothing of it is known to a new session');
+
+save($next, "q$next", 'w2', 'sa', '1');
+release('w2', $next, 100);
+is((claim('w1', 0, 100))[1], '', 'a session that was released');
+is(session()->{"q$next"}, 'w2', 'with publishes in flight');
+$redis->command('HSET', $key, 'o', '', 't', int(clock() * 1000));
+expire('w1');
+is(session()->{"q$next"}, undef, 'ends without them');
 
 # wills
 
@@ -269,6 +297,7 @@ sub orphan {
 
 sub expire   { return ended(@_, '', '', '', 1) }
 sub save     { return script('session_save', [ $key ], @_) }
+sub settled  { return script('session_settled', [ $key ], @_) }
 sub done     { return script('session_done', [ $key ], @_) }
 sub take     { return @{ script('due_take', [ shift ], @_) } }
 sub due_done { return script('due_done', [ shift ], @_) }

@@ -316,6 +316,12 @@ ngx_mqtt_client_extra_t *ngx_mqtt_client_get_extra(ngx_mqtt_client_t *mc);
 
 #define ngx_mqtt_client_is(mc, v)  ((mc)->version == (v))
 
+/* 0: a publish that Kafka refuses for good is acknowledged all the same */
+
+#define ngx_mqtt_client_refuses(mc)                                           \
+    ((mc)->version == NGX_MQTT_V5                                             \
+     || (mc)->worker->gateway->refused_publish == NGX_MQTT_REFUSED_CLOSE)
+
 #define ngx_mqtt_client_out_full(mc)                                          \
     ((mc)->out_size > (mc)->conf->output_buffer)
 

@@ -34,7 +34,7 @@ typedef struct {
 
 static void ngx_mqtt_save_send(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_save_state(ngx_mqtt_client_t *mc,
-    ngx_mqtt_op_t *op);
+    ngx_uint_t open, ngx_mqtt_op_t *op);
 static void ngx_mqtt_save_done(ngx_mqtt_op_t *op);
 static void ngx_mqtt_save_serve(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_save_packet(ngx_mqtt_client_t *mc, ngx_uint_t type,
@@ -162,7 +162,7 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
         return;
     }
 
-    if (ngx_mqtt_save_state(mc, op) != NGX_OK) {
+    if (ngx_mqtt_save_state(mc, 0, op) != NGX_OK) {
         ngx_mqtt_op_cancel(op);
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
@@ -183,10 +183,12 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
 /* the cursors are computed: what the state has depends on them */
 
 static ngx_int_t
-ngx_mqtt_save_state(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
+ngx_mqtt_save_state(ngx_mqtt_client_t *mc, ngx_uint_t open, ngx_mqtt_op_t *op)
 {
-    ngx_str_t     state;
-    ngx_keyval_t  field;
+    ngx_str_t                state;
+    ngx_uint_t               n;
+    ngx_keyval_t             fields[1 + NGX_MQTT_SETTLE_FIELDS];
+    ngx_mqtt_settle_names_t  names;
 
     if (ngx_mqtt_client_get_extra(mc) == NULL) {
         return NGX_ERROR;
@@ -198,10 +200,12 @@ ngx_mqtt_save_state(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op)
         return NGX_ERROR;
     }
 
-    ngx_str_set(&field.key, "v");
-    field.value = state;
+    ngx_str_set(&fields[0].key, "v");
+    fields[0].value = state;
 
-    ngx_mqtt_session_save(mc->worker, &mc->node.key, mc->epoch, &field, 1, op);
+    n = 1 + ngx_mqtt_client_settle_fields(mc, open, &fields[1], names);
+
+    ngx_mqtt_session_save(mc->worker, &mc->node.key, mc->epoch, fields, n, op);
 
     ngx_mqtt_free(mc->worker, state.data, state.len);
 
@@ -314,7 +318,7 @@ void
 ngx_mqtt_client_save_now(ngx_mqtt_client_t *mc, ngx_uint_t state)
 {
     if (state && mc->extra) {
-        (void) ngx_mqtt_save_state(mc, NULL);
+        (void) ngx_mqtt_save_state(mc, ngx_mqtt_acks_open(&mc->acks), NULL);
 
     } else {
         ngx_mqtt_save_cursors(mc);

@@ -121,7 +121,9 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
         if (field->key.len == 1 && field->key.data[0] == 'v') {
             state = field;
 
-        } else if (ngx_mqtt_session_restore_sub(mc, field) != NGX_OK) {
+        } else if (field->key.data[0] == 's'
+                   && ngx_mqtt_session_restore_sub(mc, field) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -136,6 +138,10 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
 
         ngx_log_error(NGX_LOG_ERR, mc->connection->log, 0,
                       "state of the session was not understood");
+    }
+
+    if (ngx_mqtt_client_settle_restore(mc, claimed) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     mc->session->restored = 1;
@@ -217,6 +223,10 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
     ss->ready = 1;
 
     ngx_mqtt_session_prune(ss);
+
+    if (ss->nsettled > NGX_MQTT_SETTLE_SAVE) {
+        (void) ngx_mqtt_client_save(mc);
+    }
 
     if (mc->extra) {
         ngx_mqtt_window_resend(mc);
@@ -661,6 +671,12 @@ ngx_mqtt_client_session_leave(ngx_mqtt_client_t *mc)
     ngx_mqtt_client_save_free(mc);
     ngx_mqtt_client_pull_free(mc);
     ngx_mqtt_session_free_answer(mc);
+
+    if (mc->session_expiry && ss->restored) {
+        ngx_mqtt_client_settle(mc);
+    }
+
+    ngx_mqtt_client_settle_free(mc);
 
     mc->acks.guard = NULL;
 }

@@ -98,6 +98,11 @@ struct ngx_mqtt_client_session_s {
     ngx_mqtt_session_marks_t  done;         /* acknowledged out of order */
     ngx_mqtt_session_marks_t  resumed;      /* sent on another connection */
 
+    /* ngx_mqtt_client_settle.c */
+
+    uint64_t                 *settled;      /* epochs of earlier connections
+                                               whose fields are to go */
+
     /* ngx_mqtt_client_pull.c */
 
     ngx_queue_t               page;         /* read, not delivered yet */
@@ -110,6 +115,7 @@ struct ngx_mqtt_client_session_s {
     uint32_t                  pulling;      /* pages under way */
     uint32_t                  nseen;
     uint32_t                  last_number;  /* of a subscription */
+    uint32_t                  nsettled;
 
     unsigned                  unsaved:1;
     unsigned                  saving:1;
@@ -185,6 +191,34 @@ void ngx_mqtt_client_save_free(ngx_mqtt_client_t *mc);
 /* a message was acknowledged, or will never be sent */
 void ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob);
+
+
+/*
+ * ngx_mqtt_client_settle.c: QoS 2 publishes in flight when a connection ends.
+ *
+ * restore() takes what is known of those of earlier connections; fields() are
+ * those that are to be written with the state, "open" for the last time and
+ * publishes are in flight: at most NGX_MQTT_SETTLE_FIELDS, with their names in
+ * "names".
+ */
+
+#define NGX_MQTT_SETTLE_FIELDS  32
+
+/* so many of earlier connections do not wait for the next save */
+
+#define NGX_MQTT_SETTLE_SAVE    4
+
+typedef u_char ngx_mqtt_settle_names_t[NGX_MQTT_SETTLE_FIELDS]
+                                      [NGX_MQTT_SESSION_SETTLE];
+
+ngx_int_t ngx_mqtt_client_settle_restore(ngx_mqtt_client_t *mc,
+    ngx_mqtt_session_claimed_t *claimed);
+ngx_uint_t ngx_mqtt_client_settle_fields(ngx_mqtt_client_t *mc,
+    ngx_uint_t open, ngx_keyval_t *fields, ngx_mqtt_settle_names_t names);
+
+/* the connection is gone, its last state is written */
+void ngx_mqtt_client_settle(ngx_mqtt_client_t *mc);
+void ngx_mqtt_client_settle_free(ngx_mqtt_client_t *mc);
 
 
 /* ngx_mqtt_client_state.c: the saved state as bytes */

@@ -532,19 +532,16 @@ ngx_mqtt_publish_ack(void *data, ngx_uint_t qos, uint16_t packet_id,
         ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
                       "publish of client was refused: %V", &text);
 
-        if (mc->version != NGX_MQTT_V5
-            && mc->worker->gateway->refused_publish
-               == NGX_MQTT_REFUSED_CLOSE)
-        {
-            ngx_mqtt_client_close(mc, reason);
-            return;
-        }
+        /* 4.3.3: the id is free again; in 3.1.1 if it is never acknowledged */
 
-        /* 4.3.3: the id is free again with such a PUBREC */
-
-        if (qos == 2 && mc->version == NGX_MQTT_V5) {
+        if (qos == 2 && ngx_mqtt_client_refuses(mc)) {
             (void) ngx_mqtt_id_set_remove(mc->worker, &mc->extra->received,
                                           packet_id);
+        }
+
+        if (mc->version != NGX_MQTT_V5 && ngx_mqtt_client_refuses(mc)) {
+            ngx_mqtt_client_close(mc, reason);
+            return;
         }
     }
 

@@ -11,7 +11,8 @@
  * (2) Acknowledgements leave in publish order (4.6): a settled slot waits for
  *     the older ones.
  * (3) A closed client turns its slots into orphans; the message still
- *     completes, only the packet is not sent.
+ *     completes, only the packet is not sent.  Those of QoS 2 are handed over
+ *     if the session lives on.
  *
  * Called from: client/ (take, orphan), the op of ngx_mqtt_ingest() (done).
  * One worker, no locks.
@@ -35,6 +36,7 @@ struct ngx_mqtt_ack_s {
 
 static ngx_mqtt_ack_slot_t *ngx_mqtt_ack_find(ngx_mqtt_acks_t *acks,
     uint16_t packet_id);
+static ngx_uint_t ngx_mqtt_ack_unsettled(ngx_mqtt_ack_slot_t *slot);
 static void ngx_mqtt_ack_remove(ngx_mqtt_ack_slot_t *slot);
 static void ngx_mqtt_ack_free(ngx_mqtt_ack_slot_t *slot);
 
@@ -102,7 +104,64 @@ ngx_mqtt_ack_is_open(ngx_mqtt_acks_t *acks, uint16_t packet_id)
 
     slot = ngx_mqtt_ack_find(acks, packet_id);
 
-    return slot && !slot->settled && !slot->guarded;
+    return slot && ngx_mqtt_ack_unsettled(slot);
+}
+
+
+static ngx_uint_t
+ngx_mqtt_ack_unsettled(ngx_mqtt_ack_slot_t *slot)
+{
+    return !slot->settled && !slot->guarded;
+}
+
+
+ngx_uint_t
+ngx_mqtt_acks_open(ngx_mqtt_acks_t *acks)
+{
+    ngx_uint_t            n;
+    ngx_queue_t          *q;
+    ngx_mqtt_ack_slot_t  *slot;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&acks->slots);
+         q != ngx_queue_sentinel(&acks->slots);
+         q = ngx_queue_next(q))
+    {
+        slot = ngx_queue_data(q, ngx_mqtt_ack_slot_t, queue);
+
+        n += (slot->qos == 2 && ngx_mqtt_ack_unsettled(slot));
+    }
+
+    return n;
+}
+
+
+void
+ngx_mqtt_acks_hand_over(ngx_mqtt_acks_t *acks, ngx_mqtt_acks_t *to)
+{
+    ngx_queue_t          *q, *next;
+    ngx_mqtt_ack_slot_t  *slot;
+
+    for (q = ngx_queue_head(&acks->slots);
+         q != ngx_queue_sentinel(&acks->slots);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        slot = ngx_queue_data(q, ngx_mqtt_ack_slot_t, queue);
+
+        if (slot->qos != 2 || !ngx_mqtt_ack_unsettled(slot)) {
+            continue;
+        }
+
+        ngx_mqtt_ack_remove(slot);
+
+        slot->acks = to;
+
+        ngx_queue_insert_tail(&to->slots, &slot->queue);
+        to->nslots++;
+        to->nqos2++;
+    }
 }
 
 

@@ -251,6 +251,12 @@ ngx_uint_t ngx_mqtt_ack_is_owed(ngx_mqtt_acks_t *acks, uint16_t packet_id);
 /* 1 while the publish of this packet id is not settled */
 ngx_uint_t ngx_mqtt_ack_is_open(ngx_mqtt_acks_t *acks, uint16_t packet_id);
 
+/* QoS 2 publishes that are not settled */
+ngx_uint_t ngx_mqtt_acks_open(ngx_mqtt_acks_t *acks);
+
+/* the client dies, and somebody else wants to know of these: they are moved */
+void ngx_mqtt_acks_hand_over(ngx_mqtt_acks_t *acks, ngx_mqtt_acks_t *to);
+
 /* the publish is settled: released now or when the older ones are */
 void ngx_mqtt_ack_done(ngx_mqtt_ack_slot_t *slot, ngx_uint_t reason);
 

@@ -31,27 +31,15 @@
 #define NGX_MQTT_INGEST_HEADERS  16
 
 
-/* an op that several steps have to complete: Kafka, retained, fan-out */
+/* Kafka, retained, fan-out */
 
 #define NGX_MQTT_INGEST_STEPS    3
 
-typedef struct {
-    ngx_mqtt_op_t     *op;
-    ngx_mqtt_op_t     *steps[NGX_MQTT_INGEST_STEPS];
-    ngx_uint_t         taken;
-    ngx_uint_t         pending;
-    ngx_int_t          rc;
-    ngx_uint_t         reason;       /* of the first that failed */
-} ngx_mqtt_ingest_t;
 
-
-static ngx_mqtt_op_t *ngx_mqtt_ingest_step(ngx_mqtt_ingest_t *ig,
-    ngx_mqtt_op_t *op);
-static ngx_mqtt_ingest_t *ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w,
-    ngx_mqtt_op_t *op, ngx_uint_t nsteps);
-static void ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op);
-static void ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w,
-    ngx_mqtt_ingest_t *ig);
+static ngx_mqtt_join_t *ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w,
+    ngx_mqtt_op_t *op, ngx_mqtt_op_t **steps, ngx_uint_t nsteps);
+static void ngx_mqtt_ingest_cancel(ngx_mqtt_join_t *join,
+    ngx_mqtt_op_t **steps, ngx_uint_t nsteps);
 
 
 ngx_int_t
@@ -61,8 +49,9 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_int_t              rc;
     ngx_str_t              sub, client_id;
     ngx_uint_t             mapped, nsteps;
+    ngx_mqtt_op_t         *steps[NGX_MQTT_INGEST_STEPS], **step;
+    ngx_mqtt_join_t       *join;
     ngx_mqtt_fanout_t      fo;
-    ngx_mqtt_ingest_t     *ig;
     ngx_mqtt_map_entry_t  *entry;
 
     *reason = NGX_MQTT_SUCCESS;
@@ -79,24 +68,24 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     mapped = (entry && (entry->direction & NGX_MQTT_MAP_UPLINK));
     nsteps = op ? mapped + m->retain + fo.waits : 0;
-    ig = NULL;
+    step = steps;
+    join = NULL;
 
     if (nsteps > 1) {
-        ig = ngx_mqtt_ingest_split(w, op, nsteps);
+        join = ngx_mqtt_ingest_split(w, op, steps, nsteps);
 
-        if (ig == NULL) {
+        if (join == NULL) {
             return NGX_ERROR;
         }
     }
 
     if (mapped) {
-        rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub,
-                                   ngx_mqtt_ingest_step(ig, op));
+        rc = ngx_mqtt_ingest_kafka(w, m, entry, &sub, join ? *step++ : op);
 
         if (rc != NGX_OK) {
 
-            if (ig) {
-                ngx_mqtt_ingest_cancel(w, ig);
+            if (join) {
+                ngx_mqtt_ingest_cancel(join, steps, nsteps);
             }
 
             return (rc == NGX_BUSY) ? ngx_mqtt_ingest_busy(w, m) : rc;
@@ -107,11 +96,11 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     }
 
     if (m->retain) {
-        ngx_mqtt_retain_store(w, m, ngx_mqtt_ingest_step(ig, op));
+        ngx_mqtt_retain_store(w, m, join ? *step++ : op);
     }
 
     rc = ngx_mqtt_fanout(w, m, &fo, from,
-                         fo.waits ? ngx_mqtt_ingest_step(ig, op) : NULL);
+                         fo.waits ? (join ? *step : op) : NULL);
 
     if (rc == NGX_DECLINED && !mapped) {
         *reason = NGX_MQTT_NO_MATCHING_SUBSCRIBERS;
@@ -121,82 +110,46 @@ ngx_mqtt_ingest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 }
 
 
-/* the op of the next step: one of several, or the caller's for the only one */
+/* all of them before the first is started: none can be left out then */
 
-static ngx_mqtt_op_t *
-ngx_mqtt_ingest_step(ngx_mqtt_ingest_t *ig, ngx_mqtt_op_t *op)
-{
-    return ig ? ig->steps[ig->taken++] : op;
-}
-
-
-static ngx_mqtt_ingest_t *
+static ngx_mqtt_join_t *
 ngx_mqtt_ingest_split(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
-    ngx_uint_t nsteps)
+    ngx_mqtt_op_t **steps, ngx_uint_t nsteps)
 {
-    ngx_uint_t          i;
-    ngx_mqtt_ingest_t  *ig;
+    ngx_uint_t        i;
+    ngx_mqtt_join_t  *join;
 
-    ig = ngx_mqtt_calloc(w, sizeof(ngx_mqtt_ingest_t));
-    if (ig == NULL) {
+    join = ngx_mqtt_join_create(w, op);
+    if (join == NULL) {
         return NULL;
     }
 
-    ig->op = op;
-    ig->rc = NGX_OK;
-    ig->reason = NGX_MQTT_SUCCESS;
-    ig->pending = nsteps;
-
     for (i = 0; i < nsteps; i++) {
-        ig->steps[i] = ngx_mqtt_op_get(w, NULL, ngx_mqtt_ingest_step_done, ig);
+        steps[i] = ngx_mqtt_join_step(join);
 
-        if (ig->steps[i] == NULL) {
-            ngx_mqtt_ingest_cancel(w, ig);
+        if (steps[i] == NULL) {
+            ngx_mqtt_ingest_cancel(join, steps, i);
             return NULL;
         }
     }
 
-    return ig;
-}
-
-
-static void
-ngx_mqtt_ingest_step_done(ngx_mqtt_op_t *op)
-{
-    ngx_mqtt_ingest_t  *ig;
-
-    ig = op->data;
-
-    if (ig->rc == NGX_OK) {
-        ig->rc = op->rc;
-        ig->reason = op->reason;
-    }
-
-    if (--ig->pending) {
-        return;
-    }
-
-    ngx_mqtt_op_complete(ig->op, ig->rc, ig->reason, NULL);
-
-    ngx_mqtt_free(op->worker, ig, sizeof(ngx_mqtt_ingest_t));
+    return join;
 }
 
 
 /* none of the steps was started */
 
 static void
-ngx_mqtt_ingest_cancel(ngx_mqtt_worker_t *w, ngx_mqtt_ingest_t *ig)
+ngx_mqtt_ingest_cancel(ngx_mqtt_join_t *join, ngx_mqtt_op_t **steps,
+    ngx_uint_t nsteps)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < NGX_MQTT_INGEST_STEPS; i++) {
-
-        if (ig->steps[i]) {
-            ngx_mqtt_op_cancel(ig->steps[i]);
-        }
+    for (i = 0; i < nsteps; i++) {
+        ngx_mqtt_join_cancel(join, steps[i]);
     }
 
-    ngx_mqtt_free(w, ig, sizeof(ngx_mqtt_ingest_t));
+    (void) ngx_mqtt_join_end(join);
 }
 
 

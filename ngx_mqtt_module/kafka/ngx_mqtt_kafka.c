@@ -38,14 +38,33 @@
 #define NGX_MQTT_KAFKA_LOG_LINES       5
 
 
+/* an instance that could not be destroyed */
+
+typedef struct ngx_mqtt_kafka_left_s  ngx_mqtt_kafka_left_t;
+
+struct ngx_mqtt_kafka_left_s {
+    ngx_mqtt_kafka_left_t  *next;
+    rd_kafka_t             *client;
+};
+
+
 static void ngx_mqtt_kafka_beat(ngx_event_t *ev);
 static ngx_int_t ngx_mqtt_kafka_watch(ngx_mqtt_kafka_handle_t *h);
+static rd_kafka_t *ngx_mqtt_kafka_detach(ngx_mqtt_kafka_handle_t *h);
 static void ngx_mqtt_kafka_wake(ngx_event_t *rev);
 static void ngx_mqtt_kafka_error(ngx_mqtt_kafka_handle_t *h,
     rd_kafka_event_t *event);
 static void ngx_mqtt_kafka_log(ngx_mqtt_kafka_handle_t *h,
     rd_kafka_event_t *event);
 static ngx_uint_t ngx_mqtt_kafka_log_limit(ngx_mqtt_kafka_handle_t *h);
+
+
+/*
+ * They live until the process ends, and outlive every cycle.  The list is for
+ * leak checkers and debuggers: nothing else refers to them.
+ */
+
+static ngx_mqtt_kafka_left_t  *ngx_mqtt_kafka_left;
 
 
 /* syslog's levels */
@@ -260,9 +279,7 @@ ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h)
 {
     rd_kafka_t  *client;
 
-    client = h->client;
-
-    ngx_mqtt_kafka_abandon(h);
+    client = ngx_mqtt_kafka_detach(h);
 
     if (client) {
         rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -273,8 +290,35 @@ ngx_mqtt_kafka_close(ngx_mqtt_kafka_handle_t *h)
 void
 ngx_mqtt_kafka_abandon(ngx_mqtt_kafka_handle_t *h)
 {
-    if (h->client == NULL) {
+    rd_kafka_t             *client;
+    ngx_mqtt_kafka_left_t  *left;
+
+    client = ngx_mqtt_kafka_detach(h);
+
+    if (client == NULL) {
         return;
+    }
+
+    left = ngx_alloc(sizeof(ngx_mqtt_kafka_left_t), h->kafka->log);
+    if (left == NULL) {
+        return;
+    }
+
+    left->client = client;
+    left->next = ngx_mqtt_kafka_left;
+    ngx_mqtt_kafka_left = left;
+}
+
+
+static rd_kafka_t *
+ngx_mqtt_kafka_detach(ngx_mqtt_kafka_handle_t *h)
+{
+    rd_kafka_t  *client;
+
+    client = h->client;
+
+    if (client == NULL) {
+        return NULL;
     }
 
     if (h->event) {
@@ -292,6 +336,8 @@ ngx_mqtt_kafka_abandon(ngx_mqtt_kafka_handle_t *h)
         ngx_close_connection(h->connection);
         h->connection = NULL;
     }
+
+    return client;
 }
 
 

@@ -8,10 +8,11 @@
  * The claim of a session, step by step:
  *
  *     claim -> script in Redis -> claimed -> previous owner?
- *                                   none, ourselves -> finish
+ *                                   none, ourselves -> next
  *                                   another worker -> TAKEOVER frame
- *                                        -> TAKEN frame, timeout -> finish
- *                                        -> death -> cleaned -> finish
+ *                                        -> TAKEN frame, timeout -> next
+ *                                        -> death -> cleaned -> next
+ *     next (ngx_mqtt_claim_settle.c) -> finish
  *
  * (1) A claim is freed exactly once, in ngx_mqtt_claim_finish() or _fail().
  * (2) Readers of what has ended are detached before the claim completes: the
@@ -21,7 +22,6 @@
  * (4) Nobody tells of the death of a worker of another node.  One that has
  *     dropped out of the index of all workers is not waited for, any other for
  *     at most NGX_MQTT_CLAIM_REMOTE.
- *
  * (5) The end of the connection of an owner who is dead is told before the
  *     claim completes: the client is told to be connected behind it.  If he is
  *     not dead after all he finds that it is not his to tell any more.
@@ -36,32 +36,12 @@
 #define NGX_MQTT_CLAIM_REMOTE  1000    /* ms */
 
 
-typedef struct {
-    ngx_mqtt_hash_node_t        node;      /* key: the bytes of id */
-    ngx_queue_t                 queue;     /* in ss->waiting */
-    uint64_t                    id;
-    ngx_msec_t                  deadline;
-    ngx_mqtt_peer_t             peer;      /* the owner asked to give up */
-
-    ngx_mqtt_worker_t          *worker;
-    ngx_mqtt_chores_t          *chores;    /* of who is dead */
-    ngx_mqtt_op_t              *op;        /* the caller's */
-    ngx_mqtt_session_claimed_t  claimed;
-
-    u_char                     *fields;    /* claimed.fields, their bytes */
-    size_t                      size;      /* of that block */
-
-    uint32_t                    expiry;
-    ngx_uint_t                  lasting;
-    ngx_str_t                   client_id; /* bytes behind the struct */
-} ngx_mqtt_claim_t;
-
-
 /* a claim of another worker that is to be answered */
 
 typedef struct {
     ngx_mqtt_peer_t             peer;
     uint64_t                    id;
+    ngx_uint_t                  state;
 } ngx_mqtt_claim_taken_t;
 
 
@@ -80,22 +60,28 @@ static void ngx_mqtt_claim_undo(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_undone(ngx_mqtt_op_t *op);
 static void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim,
     ngx_str_t *owner);
+static ngx_int_t ngx_mqtt_claim_ask_self(ngx_mqtt_claim_t *claim);
+static ngx_uint_t ngx_mqtt_claim_is_self(ngx_mqtt_worker_t *w,
+    ngx_mqtt_peer_t *peer);
 static ngx_int_t ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim);
+static void ngx_mqtt_claim_wait_until(ngx_mqtt_claim_t *claim,
+    ngx_msec_t timeout);
+static ngx_uint_t ngx_mqtt_claim_close(ngx_mqtt_worker_t *w,
+    ngx_str_t *client_id, uint64_t epoch);
 static void ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_cleaned(ngx_mqtt_op_t *op);
-static void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_stop_waiting(ngx_mqtt_claim_t *claim);
 static void ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
 static ngx_int_t ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w,
-    ngx_mqtt_peer_t *peer, uint64_t id);
+    ngx_mqtt_peer_t *peer, uint64_t id, ngx_uint_t state);
 static void ngx_mqtt_claim_saved(ngx_mqtt_op_t *op);
-static void ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
-    uint64_t id);
 static void ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *from, ngx_str_t *body);
+static void ngx_mqtt_claim_taken(ngx_mqtt_worker_t *w, uint64_t id,
+    ngx_uint_t state);
 static void ngx_mqtt_claim_timeout(ngx_event_t *ev);
 
 
@@ -270,7 +256,7 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
     ngx_mqtt_claim_chores(claim, op->result);
 
     if (owner.len == 0) {
-        ngx_mqtt_claim_finish(claim);
+        ngx_mqtt_claim_next(claim);
         return;
     }
 
@@ -452,6 +438,26 @@ ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w, ngx_str_t *owner,
 static void
 ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
 {
+    ngx_int_t  rc;
+
+    rc = NGX_OK;
+
+    if (ngx_mqtt_peer_parse(claim->worker, owner, &claim->peer) == NGX_OK) {
+        rc = ngx_mqtt_claim_ask(claim);
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_mqtt_claim_clean(claim);
+
+    } else if (rc == NGX_OK) {
+        ngx_mqtt_claim_next(claim);
+    }
+}
+
+
+ngx_int_t
+ngx_mqtt_claim_ask(ngx_mqtt_claim_t *claim)
+{
     u_char               body[16 + 4], *p;
     ngx_str_t            parts[2];
     ngx_mqtt_worker_t   *w;
@@ -460,21 +466,11 @@ ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
     w = claim->worker;
     ss = w->sessions;
 
-    if (ngx_mqtt_peer_parse(w, owner, &claim->peer) != NGX_OK) {
-        ngx_mqtt_claim_finish(claim);
-        return;
-    }
-
-    if (claim->peer.node == 0
-        && claim->peer.slot == w->slot_index
-        && claim->peer.generation == w->generation)
-    {
-        w->hooks->takeover(w, &claim->client_id, claim->claimed.epoch);
-        ngx_mqtt_claim_finish(claim);
-        return;
-    }
-
     claim->id = ++ss->last_claim;
+
+    if (ngx_mqtt_claim_is_self(w, &claim->peer)) {
+        return ngx_mqtt_claim_ask_self(claim);
+    }
 
     p = ngx_mqtt_frame_write_u64(body, claim->id);
     p = ngx_mqtt_frame_write_u64(p, claim->claimed.epoch);
@@ -487,13 +483,71 @@ ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner)
                           parts, 2)
         != NGX_OK)
     {
-        ngx_mqtt_claim_clean(claim);
-        return;
+        return NGX_DECLINED;
     }
 
     if (ngx_mqtt_claim_wait(claim) != NGX_OK) {
-        ngx_mqtt_claim_finish(claim);
+        return NGX_OK;
     }
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_int_t
+ngx_mqtt_claim_ask_self(ngx_mqtt_claim_t *claim)
+{
+    ngx_mqtt_worker_t  *w;
+
+    w = claim->worker;
+
+    claim->unread |= (ngx_mqtt_claim_close(w, &claim->client_id,
+                                           claim->claimed.epoch)
+                      == NGX_MQTT_CLAIM_SETTLED);
+
+    if (!claim->claimed.present
+        || ngx_mqtt_settle_wait(w, &claim->client_id, &claim->peer, claim->id)
+           == NGX_OK
+        || ngx_mqtt_claim_wait(claim) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    claim->settling = 1;
+
+    return NGX_AGAIN;
+}
+
+
+/* what is answered if nothing of this client id is in flight here */
+
+static ngx_uint_t
+ngx_mqtt_claim_close(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t epoch)
+{
+    ngx_uint_t  state;
+
+    /* of one that left before it may have been settled behind the claim */
+
+    state = ngx_mqtt_hash_find(&w->clients, client_id)
+            ? NGX_MQTT_CLAIM_CLEAN : NGX_MQTT_CLAIM_SETTLED;
+
+    w->hooks->takeover(w, client_id, epoch);
+
+    return state;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_claim_is_self(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer)
+{
+    ngx_mqtt_peer_t  self;
+
+    self.node = 0;
+    self.slot = w->slot_index;
+    self.generation = w->generation;
+
+    return ngx_mqtt_claim_same_peer(peer, &self);
 }
 
 
@@ -501,8 +555,6 @@ static ngx_int_t
 ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
 {
     ngx_msec_t            timeout;
-    ngx_queue_t          *q;
-    ngx_mqtt_claim_t     *other;
     ngx_mqtt_worker_t    *w;
     ngx_mqtt_sessions_t  *ss;
 
@@ -522,7 +574,29 @@ ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
         timeout = ngx_min(timeout, NGX_MQTT_CLAIM_REMOTE);
     }
 
-    claim->deadline = ngx_current_msec + timeout;
+    if (claim->since == 0) {
+        claim->since = ngx_current_msec;
+    }
+
+    ngx_mqtt_claim_wait_until(claim, timeout);
+
+    return NGX_OK;
+}
+
+
+/* "timeout" since the first one was asked, whoever is waited for */
+
+static void
+ngx_mqtt_claim_wait_until(ngx_mqtt_claim_t *claim, ngx_msec_t timeout)
+{
+    ngx_queue_t          *q;
+    ngx_msec_int_t        left;
+    ngx_mqtt_claim_t     *other;
+    ngx_mqtt_sessions_t  *ss;
+
+    ss = claim->worker->sessions;
+
+    claim->deadline = claim->since + timeout;
 
     for (q = ngx_queue_last(&ss->waiting);
          q != ngx_queue_sentinel(&ss->waiting);
@@ -545,10 +619,10 @@ ngx_mqtt_claim_wait(ngx_mqtt_claim_t *claim)
             ngx_del_timer(&ss->timer);
         }
 
-        ngx_add_timer(&ss->timer, timeout);
-    }
+        left = (ngx_msec_int_t) (claim->deadline - ngx_current_msec);
 
-    return NGX_OK;
+        ngx_add_timer(&ss->timer, (ngx_msec_t) ngx_max(left, 1));
+    }
 }
 
 
@@ -571,13 +645,13 @@ ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim)
     {
         /* it is left to who takes over from him */
 
-        ngx_mqtt_claim_finish(claim);
+        ngx_mqtt_claim_next(claim);
         return;
     }
 
     claim->chores = ngx_mqtt_chores_get(w, &claim->client_id);
     if (claim->chores == NULL) {
-        ngx_mqtt_claim_finish(claim);
+        ngx_mqtt_claim_next(claim);
         return;
     }
 
@@ -585,7 +659,7 @@ ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim)
 
     if (op == NULL) {
         ngx_mqtt_chores_unref(claim->chores);
-        ngx_mqtt_claim_finish(claim);
+        ngx_mqtt_claim_next(claim);
         return;
     }
 
@@ -609,12 +683,12 @@ ngx_mqtt_claim_cleaned(ngx_mqtt_op_t *op)
 
     (void) ngx_mqtt_chores_ended(ch, op, &state, &when);
 
-    ngx_mqtt_claim_finish(claim);
+    ngx_mqtt_claim_next(claim);
     ngx_mqtt_chores_unref(ch);
 }
 
 
-static void
+void
 ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim)
 {
     ngx_mqtt_op_t               *op;
@@ -667,6 +741,8 @@ ngx_mqtt_claim_free(ngx_mqtt_claim_t *claim)
         ngx_mqtt_free(claim->worker, claim->fields, claim->size);
     }
 
+    ngx_mqtt_free(claim->worker, claim->settled.data, claim->settled.len);
+
     ngx_mqtt_free(claim->worker, claim,
                   sizeof(ngx_mqtt_claim_t) + claim->client_id.len);
 }
@@ -709,9 +785,10 @@ static void
 ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body)
 {
-    u_char     *p, *end;
-    uint64_t    id, epoch;
-    ngx_str_t   client_id;
+    u_char      *p, *end;
+    uint64_t     id, epoch;
+    ngx_str_t    client_id;
+    ngx_uint_t   state;
 
     end = body->data + body->len;
 
@@ -729,17 +806,22 @@ ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     client_id.data = p;
     client_id.len = end - p;
 
-    w->hooks->takeover(w, &client_id, epoch);
+    state = ngx_mqtt_claim_close(w, &client_id, epoch);
 
     ngx_mqtt_session_unlist(w, &client_id);
 
+    if (ngx_mqtt_settle_wait(w, &client_id, from, id) == NGX_AGAIN) {
+        ngx_mqtt_claim_answer(w, from, id, NGX_MQTT_CLAIM_SETTLING);
+        return;
+    }
+
     if (ngx_mqtt_redis_pending(w->redis)
-        && ngx_mqtt_claim_answer_later(w, from, id) == NGX_OK)
+        && ngx_mqtt_claim_answer_later(w, from, id, state) == NGX_OK)
     {
         return;
     }
 
-    ngx_mqtt_claim_answer(w, from, id);
+    ngx_mqtt_claim_answer(w, from, id, state);
 }
 
 
@@ -750,7 +832,7 @@ ngx_mqtt_claim_takeover_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 
 static ngx_int_t
 ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
-    uint64_t id)
+    uint64_t id, ngx_uint_t state)
 {
     ngx_str_t                ping;
     ngx_mqtt_op_t           *op;
@@ -770,6 +852,7 @@ ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
 
     taken->peer = *peer;
     taken->id = id;
+    taken->state = state;
 
     ngx_str_set(&ping, "PING");
 
@@ -787,7 +870,8 @@ ngx_mqtt_claim_saved(ngx_mqtt_op_t *op)
     taken = op->data;
 
     if (op->worker->bus) {
-        ngx_mqtt_claim_answer(op->worker, &taken->peer, taken->id);
+        ngx_mqtt_claim_answer(op->worker, &taken->peer, taken->id,
+                              taken->state);
     }
 
     ngx_mqtt_free(op->worker, taken, sizeof(ngx_mqtt_claim_taken_t));
@@ -796,15 +880,23 @@ ngx_mqtt_claim_saved(ngx_mqtt_op_t *op)
 
 /* a peer that cannot be told anymore does not wait either */
 
-static void
+void
 ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
-    uint64_t id)
+    uint64_t id, ngx_uint_t state)
 {
-    u_char     body[8];
+    u_char     body[8 + 1], *p;
     ngx_str_t  answer;
 
+    if (ngx_mqtt_claim_is_self(w, peer)) {
+        ngx_mqtt_claim_taken(w, id, state);
+        return;
+    }
+
+    p = ngx_mqtt_frame_write_u64(body, id);
+    *p++ = (u_char) state;
+
     answer.data = body;
-    answer.len = ngx_mqtt_frame_write_u64(body, id) - body;
+    answer.len = p - body;
 
     (void) ngx_mqtt_bus_send(w->bus, peer, NGX_MQTT_FRAME_TAKEN, &answer, 1);
 }
@@ -814,17 +906,27 @@ static void
 ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body)
 {
-    uint64_t               id;
-    ngx_str_t              key;
-    ngx_mqtt_claim_t      *claim;
-    ngx_mqtt_hash_node_t  *node;
+    u_char    *p, *end;
+    uint64_t   id;
 
-    if (ngx_mqtt_frame_read_u64(body->data, body->data + body->len, &id)
-        == NULL)
-    {
+    end = body->data + body->len;
+    p = ngx_mqtt_frame_read_u64(body->data, end, &id);
+
+    if (p == NULL) {
         ngx_log_error(NGX_LOG_ALERT, w->log, 0, "malformed TAKEN frame");
         return;
     }
+
+    ngx_mqtt_claim_taken(w, id, (p < end) ? *p : NGX_MQTT_CLAIM_CLEAN);
+}
+
+
+static void
+ngx_mqtt_claim_taken(ngx_mqtt_worker_t *w, uint64_t id, ngx_uint_t state)
+{
+    ngx_str_t              key;
+    ngx_mqtt_claim_t      *claim;
+    ngx_mqtt_hash_node_t  *node;
 
     key.data = (u_char *) &id;
     key.len = sizeof(uint64_t);
@@ -840,8 +942,22 @@ ngx_mqtt_claim_taken_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 
     claim = ngx_queue_data(node, ngx_mqtt_claim_t, node);
 
+    if (state == NGX_MQTT_CLAIM_SETTLING && claim->claimed.present) {
+
+        /* it lives, and will tell */
+
+        claim->settling = 1;
+
+        ngx_queue_remove(&claim->queue);
+        ngx_mqtt_claim_wait_until(claim, w->gateway->takeover_timeout);
+        return;
+    }
+
+    claim->unread |= (state == NGX_MQTT_CLAIM_SETTLED);
+    claim->settling = 0;
+
     ngx_mqtt_claim_stop_waiting(claim);
-    ngx_mqtt_claim_finish(claim);
+    ngx_mqtt_claim_next(claim);
 }
 
 
@@ -896,9 +1012,17 @@ ngx_mqtt_claim_timeout(ngx_event_t *ev)
             return;
         }
 
-        ngx_log_error(NGX_LOG_WARN, w->log, 0,
-                      "worker in slot %uL did not give up a session in time",
-                      claim->peer.slot);
+        if (claim->settling) {
+            ngx_log_error(NGX_LOG_INFO, w->log, 0,
+                          "publishes of the last connection of a session are "
+                          "still in flight in the worker in slot %uL",
+                          claim->peer.slot);
+
+        } else {
+            ngx_log_error(NGX_LOG_WARN, w->log, 0,
+                          "worker in slot %uL did not give up a session in "
+                          "time", claim->peer.slot);
+        }
 
         ngx_mqtt_claim_stop_waiting(claim);
         ngx_mqtt_claim_finish(claim);

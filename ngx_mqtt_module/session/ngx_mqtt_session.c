@@ -118,6 +118,7 @@ ngx_mqtt_session_stop(ngx_mqtt_worker_t *w)
         ngx_del_timer(&ss->due_event);
     }
 
+    ngx_mqtt_hash_free(&ss->settles);
     ngx_mqtt_hash_free(&ss->claims);
     ngx_mqtt_hash_free(&ss->chores);
 
@@ -128,7 +129,8 @@ ngx_mqtt_session_stop(ngx_mqtt_worker_t *w)
 ngx_uint_t
 ngx_mqtt_session_pending(ngx_mqtt_worker_t *w)
 {
-    return w->sessions->nclaims + w->sessions->chores.count;
+    return w->sessions->nclaims + w->sessions->chores.count
+           + w->sessions->settles.count;
 }
 
 

@@ -16,6 +16,8 @@
  * (4) A claim is answered only when the previous owner has closed its
  *     connection, is dead, or has been silent for takeover_timeout; of another
  *     node for a second at most.
+ * (5) A claim also waits, for takeover_timeout at most, until QoS 2 publishes
+ *     of earlier connections are no longer in flight: they may come again.
  */
 
 
@@ -65,8 +67,17 @@ typedef struct {
     uint64_t             epoch;
     ngx_uint_t           present;        /* state was there and is resumed */
     ngx_uint_t           nfields;
-    ngx_keyval_t        *fields;         /* its "s<filter>" and "v" */
+    ngx_keyval_t        *fields;         /* its "s<filter>", "q<epoch>", "v" */
 } ngx_mqtt_session_claimed_t;
+
+
+/* QoS 2 publishes that are in flight while their connection is gone */
+
+typedef struct ngx_mqtt_settle_s  ngx_mqtt_settle_t;
+
+/* a field with what has become of them, "q<epoch>", at most so many bytes */
+
+#define NGX_MQTT_SESSION_SETTLE        (1 + NGX_INT64_LEN)
 
 
 /*
@@ -175,6 +186,29 @@ void ngx_mqtt_session_claim(ngx_mqtt_worker_t *w,
  */
 void ngx_mqtt_session_save(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     uint64_t epoch, ngx_keyval_t *fields, ngx_uint_t n, ngx_mqtt_op_t *op);
+
+/*
+ * ngx_mqtt_settle.c: the connection of a session that lives on has ended under
+ * "epoch", with QoS 2 publishes that it has not released.  Claims of the
+ * session wait until settle_end() tells which packet ids are done with.  If
+ * some are in flight the last save of the session writes a field that says so;
+ * settle_field() makes its name and value, the latter empty: to remove it.
+ * settle_begin() returns NULL when out of memory, and when the worker exits.
+ */
+ngx_mqtt_settle_t *ngx_mqtt_session_settle_begin(ngx_mqtt_worker_t *w,
+    ngx_str_t *client_id, uint64_t epoch);
+void ngx_mqtt_session_settle_end(ngx_mqtt_settle_t *settle, uint16_t *ids,
+    ngx_uint_t n);
+
+/* "name" has room for NGX_MQTT_SESSION_SETTLE bytes */
+void ngx_mqtt_session_settle_field(ngx_mqtt_worker_t *w, uint64_t epoch,
+    u_char *name, ngx_uint_t open, ngx_keyval_t *field);
+
+/* 0 where there is no number */
+uint64_t ngx_mqtt_session_number(ngx_str_t *text);
+
+/* the ids of such a field, separated by spaces; NGX_DECLINED: in flight */
+ngx_int_t ngx_mqtt_session_settle_ids(ngx_str_t *value, ngx_str_t *ids);
 
 /*
  * ngx_mqtt_session_online.c: whether a client is connected to any node.  The

@@ -34,6 +34,38 @@ typedef struct {
 } ngx_mqtt_chores_t;
 
 
+/* a session that is being claimed, ngx_mqtt_claim.c */
+
+typedef struct {
+    ngx_mqtt_hash_node_t        node;      /* key: the bytes of id */
+    ngx_queue_t                 queue;     /* in ss->waiting */
+    uint64_t                    id;
+    ngx_msec_t                  since;     /* somebody was asked */
+    ngx_msec_t                  deadline;
+    ngx_mqtt_peer_t             peer;      /* the owner asked to give up */
+
+    ngx_mqtt_worker_t          *worker;
+    ngx_mqtt_chores_t          *chores;    /* of who is dead */
+    ngx_mqtt_op_t              *op;        /* the caller's */
+    ngx_mqtt_session_claimed_t  claimed;
+
+    u_char                     *fields;    /* claimed.fields, their bytes */
+    size_t                      size;      /* of that block */
+    ngx_str_t                   settled;   /* bytes that were read later */
+    ngx_uint_t                  next;      /* of the fields, to look at */
+    unsigned                    unread:1;  /* some of them have changed */
+    unsigned                    settling:1;
+
+    uint32_t                    expiry;
+    ngx_uint_t                  lasting;
+    ngx_str_t                   client_id; /* bytes behind the struct */
+} ngx_mqtt_claim_t;
+
+#define ngx_mqtt_claim_same_peer(a, b)                                        \
+    ((a)->node == (b)->node && (a)->slot == (b)->slot                         \
+     && (a)->generation == (b)->generation)
+
+
 /* the keys that are not a client's */
 
 typedef enum {
@@ -57,6 +89,7 @@ struct ngx_mqtt_sessions_s {
     ngx_mqtt_session_ends_t     *ends;    /* NULL: nothing is told */
 
     ngx_mqtt_hash_t      chores;          /* by client id */
+    ngx_mqtt_hash_t      settles;         /* by client id */
     ngx_mqtt_hash_t      claims;          /* waiting for TAKEN, by id */
     ngx_queue_t          waiting;         /* the same, oldest first */
     ngx_uint_t           nclaims;         /* all that have not completed */
@@ -93,9 +126,6 @@ ngx_int_t ngx_mqtt_session_owned_key(ngx_mqtt_worker_t *w, ngx_str_t *owner,
 /* the expiry interval as the scripts take it */
 u_char *ngx_mqtt_session_expiry(u_char *p, uint32_t expiry);
 
-/* 0 where there is no number */
-uint64_t ngx_mqtt_session_number(ngx_str_t *text);
-
 /*
  * Whoever takes over from this worker looks at the sessions of its list only:
  * a client id is listed before it is claimed or has chores, and unlisted when
@@ -109,10 +139,46 @@ void ngx_mqtt_session_unlist(ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 
 void ngx_mqtt_claim_init(ngx_mqtt_worker_t *w);
 void ngx_mqtt_claim_fail_all(ngx_mqtt_worker_t *w);
+void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
+
+/*
+ * Asks claim->peer to close its client, and for what is in flight there.
+ * NGX_AGAIN: ngx_mqtt_claim_next() follows; NGX_OK: nothing is waited for;
+ * NGX_DECLINED: he cannot be told.
+ */
+ngx_int_t ngx_mqtt_claim_ask(ngx_mqtt_claim_t *claim);
+
+/*
+ * Answers a claim, "id" is its number, of another worker or of this one: the
+ * client is closed, and no QoS 2 publish of it was in flight; or some are, and
+ * another answer follows; or they were, and the session knows of them.
+ */
+
+#define NGX_MQTT_CLAIM_CLEAN           0
+#define NGX_MQTT_CLAIM_SETTLING        1
+#define NGX_MQTT_CLAIM_SETTLED         2
+
+void ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
+    uint64_t id, ngx_uint_t state);
 
 /* a worker of this node by its name; NGX_DECLINED: of another one */
 ngx_int_t ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w,
     ngx_str_t *owner, ngx_mqtt_peer_t *peer);
+
+
+/* ngx_mqtt_claim_settle.c: the owner has given up, or there is none */
+
+void ngx_mqtt_claim_next(ngx_mqtt_claim_t *claim);
+
+
+/* ngx_mqtt_settle.c */
+
+/*
+ * A claim wants to know of all publishes in flight of a client id: NGX_AGAIN
+ * when it will be answered, NGX_OK when there are none.
+ */
+ngx_int_t ngx_mqtt_settle_wait(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_peer_t *peer, uint64_t id);
 
 
 /* ngx_mqtt_chores.c */

@@ -410,10 +410,7 @@ sub sanitizer_env {
 
     my $file = "$self->{dir}/lsan.supp";
 
-    # a consumer that was never assigned anything is abandoned at the exit
-
-    $self->write_file('lsan.supp',
-                      "leak:ngx_event_process_init\nleak:librdkafka\n")
+    $self->write_file('lsan.supp', "leak:ngx_event_process_init\n")
         if !-f $file;
 
     return (

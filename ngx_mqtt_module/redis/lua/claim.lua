@@ -9,10 +9,11 @@
 --          empty: none
 -- ARGV[5]  what is told of the connection when it is gone; absent: nothing
 --
--- Returns { epoch; previous owner or ""; session present; the s* and v fields
--- of a session that is present, name and value; wills that are the owner's to
--- publish, number and message; filters whose readers are to be detached,
--- filter and epoch; when something was due of the session, ms, or "" }.
+-- Returns { epoch; previous owner or ""; session present; the s*, q* and v
+-- fields of a session that is present, name and value; wills that are the
+-- owner's to publish, number and message; filters whose readers are to be
+-- detached, filter and epoch; when something was due of the session, ms,
+-- or "" }.
 --
 -- The epoch is the time in microseconds, or one more than the last one where
 -- the clock stands behind it: so it grows for a client id for ever, although
@@ -21,7 +22,7 @@
 local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd', 'a')
 local time = redis.call('TIME')
 local epoch = time[1] * 1000000 + time[2]
-local present = 0
+local present, unsettled = 0, 0
 local fields, wills, filters = {}, {}, {}
 
 if s[1] then
@@ -91,14 +92,27 @@ if s[1] then
                 wills[#wills + 1] = rest
                 wills[#wills + 1] = value:sub(#mine + 1)
 
-            elseif name == 'v' and present == 0 then
+            elseif (name == 'v' or kind == 'q') and present == 0 then
                 redis.call('HDEL', KEYS[1], name)
 
-            elseif kind == 's' or name == 'v' then
+            elseif kind == 's' or kind == 'q' or name == 'v' then
                 fields[#fields + 1] = name
                 fields[#fields + 1] = value
+
+                if kind == 'q' then
+                    unsettled = unsettled + 1
+                end
             end
         end
+    end
+
+    -- QoS 2 publishes may be in flight there; not for ever, if nobody saves
+
+    if present == 1 and s[2] ~= '' and unsettled < 16 then
+        redis.call('HSET', KEYS[1], 'q' .. s[1], s[2])
+
+        fields[#fields + 1] = 'q' .. s[1]
+        fields[#fields + 1] = s[2]
     end
 
     redis.call('PERSIST', KEYS[1])

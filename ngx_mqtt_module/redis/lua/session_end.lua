@@ -145,6 +145,9 @@ for i = 1, #all, 2 do
     if kind == 's' then
         subscribed = true
 
+    elseif kind == 'q' and over then
+        redis.call('HDEL', KEYS[1], name)
+
     elseif kind == 'g' then
         left = true
 
