@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Status;
 use Sys::Hostname qw/ hostname /;
-use Test::More tests => 33;
+use Test::More tests => 34;
 
 ###############################################################################
 
@@ -115,6 +115,8 @@ $one->allow_log(qr/\[warn\]/);
 CORE::kill('CONT', @workers);
 
 ok((wait_for { $one->total('clients') == 0 }), 'it comes back');
+ok((wait_for { $redis->command('ZCARD', 'test:{l}w') == 4 }),
+   'and begins anew');
 
 # more of its clients would be told by now, were there any
 

@@ -105,7 +105,8 @@ is_deeply([ $redis->keys ], [], 'nor the other way round');
 
 $one = claim('w1', 0, 'one');
 $two = claim('w2', 0, 'two', '0:m');
-is_deeply([ silent('w2', 'w1') ], [ 1, [ $one => 'one' ] ], 'the claimer tells');
+is_deeply([ silent('w2', 'w1') ], [ 1, [ $one => 'one' ] ],
+          'the claimer tells');
 is_deeply([ release('w1', $one, 0, 1) ], [ 0, [] ], 'the owner does not');
 is(session()->{o}, 'w2', 'the claim stays');
 

@@ -92,7 +92,7 @@
     X(p2p_sent, COUNTER, "P2P messages that a client has taken")              \
     X(p2p_offline, COUNTER, "P2P messages whose client was not online")       \
     X(status_events, COUNTER, "client status events handed to the producer")  \
-    X(status_waiting, GAUGE, "client status events waiting for Kafka")        \
+    X(status_waiting, GAUGE, "status events waiting for Kafka or Redis")      \
     X(status_dropped, COUNTER, "client status events dropped at their bound") \
     X(status_no_topic, COUNTER, "connections without a topic for events")     \
     X(kafka_errors, COUNTER, "errors reported by the Kafka client")           \

@@ -358,7 +358,13 @@ ngx_mqtt_chores_event(ngx_mqtt_chores_t *ch, u_char kind, uint64_t number)
     ngx_queue_insert_tail(&ch->events, &event->queue);
 
     ch->refs++;
-    w->sessions->nevents++;
+
+    if (kind == 'p') {
+        w->sessions->nwills++;
+
+    } else {
+        w->sessions->nends++;
+    }
 
     return op;
 }
@@ -377,7 +383,12 @@ ngx_mqtt_chores_event_done(ngx_mqtt_op_t *op)
     event = op->data;
     ch = event->chores;
 
-    w->sessions->nevents--;
+    if (event->kind == 'p') {
+        w->sessions->nwills--;
+
+    } else {
+        w->sessions->nends--;
+    }
 
     if (op->rc != NGX_OK) {
         ch->kept = 1;

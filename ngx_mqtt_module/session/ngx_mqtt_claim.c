@@ -641,7 +641,7 @@ ngx_mqtt_claim_clean(ngx_mqtt_claim_t *claim)
     ss = w->sessions;
 
     if (ss->ends == NULL || ss->leaving
-        || ss->nevents >= NGX_MQTT_SESSION_EVENTS)
+        || ss->nends >= NGX_MQTT_SESSION_EVENTS)
     {
         /* it is left to who takes over from him */
 

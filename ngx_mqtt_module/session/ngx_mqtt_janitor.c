@@ -107,7 +107,7 @@ ngx_mqtt_janitor_handler(ngx_event_t *ev)
     /* a worker that is about to end leaves it to the others */
 
     if (ss->looking || w->draining || ss->fenced
-        || ss->nevents >= NGX_MQTT_SESSION_EVENTS
+        || ss->nwills >= NGX_MQTT_SESSION_EVENTS
         || !ngx_mqtt_redis_ready(w->redis)
         || ngx_mqtt_redis_full(w->redis))
     {

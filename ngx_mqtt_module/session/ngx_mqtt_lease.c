@@ -171,6 +171,17 @@ ngx_mqtt_lease_lost(ngx_mqtt_worker_t *w, ngx_int_t state)
     ss->taken = (state == -1);
 
     w->hooks->fence(w);
+
+    if (ss->taken) {
+
+        /* nothing else is waited for */
+
+        if (ss->lease_event.timer_set) {
+            ngx_del_timer(&ss->lease_event);
+        }
+
+        ngx_add_timer(&ss->lease_event, 1);
+    }
 }
 
 

@@ -265,7 +265,9 @@ ngx_mqtt_orphans_next(ngx_mqtt_orphans_t *orphans)
         return;
     }
 
-    if (ss->nevents >= NGX_MQTT_SESSION_EVENTS) {
+    if (ss->nwills >= NGX_MQTT_SESSION_EVENTS
+        || ss->nends >= NGX_MQTT_SESSION_EVENTS)
+    {
         orphans->waiting = 1;
         return;
     }

@@ -16,6 +16,8 @@
 #include "ngx_mqtt_redis.h"
 
 
+/* on their way, of either kind; then whoever makes more of them waits */
+
 #define NGX_MQTT_SESSION_EVENTS        1000
 
 
@@ -96,7 +98,8 @@ struct ngx_mqtt_sessions_s {
     uint64_t             last_claim;
     ngx_event_t          timer;           /* of the oldest one waiting */
 
-    ngx_uint_t           nevents;         /* of all chores */
+    ngx_uint_t           nwills;          /* being published */
+    ngx_uint_t           nends;           /* of connections, being told */
 
     ngx_event_t          lease_event;
     ngx_event_t          due_event;
