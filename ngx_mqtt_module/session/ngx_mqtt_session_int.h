@@ -140,9 +140,21 @@ void ngx_mqtt_session_unlist(ngx_mqtt_worker_t *w, ngx_str_t *client_id);
 
 /* ngx_mqtt_claim.c */
 
+void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
+void ngx_mqtt_claim_fail(ngx_mqtt_claim_t *claim);
+
+/* a worker of this node by its name; NGX_DECLINED: of another one */
+ngx_int_t ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w,
+    ngx_str_t *owner, ngx_mqtt_peer_t *peer);
+
+
+/* ngx_mqtt_claim_owner.c */
+
 void ngx_mqtt_claim_init(ngx_mqtt_worker_t *w);
 void ngx_mqtt_claim_fail_all(ngx_mqtt_worker_t *w);
-void ngx_mqtt_claim_finish(ngx_mqtt_claim_t *claim);
+
+/* ngx_mqtt_claim_next() follows, at once or later */
+void ngx_mqtt_claim_take_over(ngx_mqtt_claim_t *claim, ngx_str_t *owner);
 
 /*
  * Asks claim->peer to close its client, and for what is in flight there.
@@ -163,10 +175,6 @@ ngx_int_t ngx_mqtt_claim_ask(ngx_mqtt_claim_t *claim);
 
 void ngx_mqtt_claim_answer(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
     uint64_t id, ngx_uint_t state);
-
-/* a worker of this node by its name; NGX_DECLINED: of another one */
-ngx_int_t ngx_mqtt_session_parse_owner(ngx_mqtt_worker_t *w,
-    ngx_str_t *owner, ngx_mqtt_peer_t *peer);
 
 
 /* ngx_mqtt_claim_settle.c: the owner has given up, or there is none */
