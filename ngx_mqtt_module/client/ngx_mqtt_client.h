@@ -343,9 +343,9 @@ void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
 /* ngx_mqtt_client_write.c */
 
 /*
- * Room for len bytes at the end of the output, to be filled before the next
- * call; the client is flushed at the end of the turn.  NULL: out of memory,
- * and the client is closing.
+ * Room for a packet of len bytes at the end of the output, to be filled before
+ * the next call; the client is flushed at the end of the turn.  NULL: out of
+ * memory, or more than the client allows, and it is closing.
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
 

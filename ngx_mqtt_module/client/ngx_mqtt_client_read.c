@@ -383,7 +383,7 @@ ngx_mqtt_client_check_fixed(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx)
 {
     if (mc->state == NGX_MQTT_CLIENT_WAIT_CONNECT) {
 
-        if (fx->type != NGX_MQTT_CONNECT || fx->flags) {
+        if (fx->type != NGX_MQTT_CONNECT) {
             ngx_mqtt_client_error(mc, NGX_MQTT_PROTOCOL_ERROR,
                                   "client sent no CONNECT first");
             return NGX_ERROR;
