@@ -260,7 +260,8 @@ struct ngx_mqtt_client_s {
     unsigned                  draining:1;
     unsigned                  no_problem:1;  /* Request Problem Info 0 */
     unsigned                  disconnected:1;    /* the client said so */
-    unsigned                  gone:1;        /* nobody reads what we send */
+    unsigned                  gone:1;        /* it has ended, nothing new is
+                                                sent */
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
     unsigned                  announced:1;   /* its "connect" was told */

@@ -218,6 +218,15 @@ ngx_mqtt_client_recv(ngx_mqtt_client_t *mc)
 
     if (n <= 0) {
         c->log->action = NULL;
+
+        if (n == 0 && mc->ws == NULL) {
+
+            /* it may read on: answers to what came before are still sent */
+
+            mc->gone = 1;
+            return ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        }
+
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
         return NGX_ERROR;
     }
