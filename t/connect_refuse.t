@@ -80,6 +80,12 @@ my @rows = (
           { connect_flags => 0x82 }, $close{$version} ],
         [ 'password flag and no password', $version,
           { username => 'u', connect_flags => 0xc2 }, $close{$version} ],
+        [ 'will topic with a control character', $version,
+          { will => { topic => "a\tb" } }, $close{$version} ],
+        [ 'user name with a control character', $version,
+          { username => "a\x1bb" }, $close{$version} ],
+        [ 'password of any bytes', $version,
+          { username => 'u', password => "\x01\0\xff" }, 0 ],
         [ 'will topic that is not UTF-8', $version,
           { will => { topic => "w\xff" } }, $close{$version} ],
         [ 'user name that is not UTF-8', $version, { username => "\xc0\x80" },
@@ -116,7 +122,9 @@ my @rows = (
     (map { my $id = $_; map {
         [ sprintf('client id %v02x', $id), $_, { client_id => $id },
           $close{$_} // 'close' ]
-    } 3, 4, 5 } "a\0b", "a\xff", "\xed\xa0\x80", "\xf4\x90\x80\x80"),
+    } 3, 4, 5 } "a\0b", "a\xff", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                "a\x01b", "a\nb", "\x7f", "abcdefgh\xc2\x80", "\xef\xbf\xbf"),
+    [ 'U+FEFF and U+00A0', 4, { client_id => "\xef\xbb\xbf\xc2\xa0" }, 0 ],
 
     # the end of the packet
 
