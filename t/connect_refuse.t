@@ -57,6 +57,10 @@ my @rows = (
 
     # connect flags
 
+    (map { my $flags = $_;
+           map { [ "flags $flags in the fixed header", $_,
+                   { flags => $flags }, $_ == 3 ? 0 : $close{$_} ] } 3, 4, 5 }
+         1, 2, 4, 8, 15),
     [ 'reserved flag', 3, { connect_flags => 0x03 }, 0 ],
     [ 'reserved flag', 4, { connect_flags => 0x03 }, 'close' ],
     [ 'reserved flag', 5, { connect_flags => 0x03 }, 0x81 ],
@@ -76,6 +80,12 @@ my @rows = (
           { connect_flags => 0x82 }, $close{$version} ],
         [ 'password flag and no password', $version,
           { username => 'u', connect_flags => 0xc2 }, $close{$version} ],
+        [ 'will topic with a control character', $version,
+          { will => { topic => "a\tb" } }, $close{$version} ],
+        [ 'user name with a control character', $version,
+          { username => "a\x1bb" }, $close{$version} ],
+        [ 'password of any bytes', $version,
+          { username => 'u', password => "\x01\0\xff" }, 0 ],
         [ 'will topic that is not UTF-8', $version,
           { will => { topic => "w\xff" } }, $close{$version} ],
         [ 'user name that is not UTF-8', $version, { username => "\xc0\x80" },
@@ -112,7 +122,9 @@ my @rows = (
     (map { my $id = $_; map {
         [ sprintf('client id %v02x', $id), $_, { client_id => $id },
           $close{$_} // 'close' ]
-    } 3, 4, 5 } "a\0b", "a\xff", "\xed\xa0\x80", "\xf4\x90\x80\x80"),
+    } 3, 4, 5 } "a\0b", "a\xff", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                "a\x01b", "a\nb", "\x7f", "abcdefgh\xc2\x80", "\xef\xbf\xbf"),
+    [ 'U+FEFF and U+00A0', 4, { client_id => "\xef\xbb\xbf\xc2\xa0" }, 0 ],
 
     # the end of the packet
 
@@ -152,8 +164,7 @@ my @rows = (
 
 my @firsts = ((map { [ $_ ] } qw/ PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE
                                   UNSUBSCRIBE PINGREQ DISCONNECT AUTH /),
-              [ PUBLISH => topic => 'a' ], [ CONNECT => flags => 1 ],
-              [ CONNECT => flags => 8 ]);
+              [ PUBLISH => topic => 'a' ]);
 
 plan tests => @rows + @firsts + 10;
 

@@ -64,7 +64,7 @@ my @bad = (
       [ props => [ [ reason_string => "\xff" ] ] ], 0x81 ],
 );
 
-plan tests => 2 * @good + @bad + 11;
+plan tests => 2 * @good + @bad + 12;
 
 for my $case (@good) {
     my ($what, $version, $fields, $present) = @$case;
@@ -129,6 +129,23 @@ $c->flush;
 
 is(join(' ', map { ($c->recv || {})->{packet_id} // 'none' } 1 .. 3), '1 2 3',
    'PUBACKs before the end');
+
+# ... also when the client only says that it has no more to say
+
+my $answered = 0;
+
+for my $n (1 .. 20) {
+    $c = $t->client(version => 3 + $n % 3);
+    $c->queue(PUBLISH => topic => 'a', qos => 1, packet_id => $n);
+    $c->queue('PINGREQ');
+    $c->shutdown;
+
+    my @types = sort map { ($c->recv || {})->{type} // 'none' } 1, 2;
+
+    $answered++ if "@types" eq 'PINGRESP PUBACK' && !$c->recv && $c->closed;
+}
+
+is($answered, 20, 'half-close: answers, then the end');
 
 # FIN and RST instead of DISCONNECT
 

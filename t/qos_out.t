@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Packet qw/ prop /;
-use Test::More tests => 117;
+use Test::More tests => 117 - 3 + 15 + 12;
 
 ###############################################################################
 
@@ -140,6 +140,14 @@ for my $version (3, 4, 5) {
     $s->disconnect;
 }
 
+for my $version (3, 4, 5) {
+    wrong($version, 1, qw/ PUBREC /);
+    wrong($version, 1, qw/ PUBCOMP /);
+    wrong($version, 2, qw/ PUBACK /);
+    wrong($version, 2, qw/ PUBCOMP /);
+    wrong($version, 2, qw/ PUBREC PUBACK /);
+}
+
 limits();
 aliases();
 
@@ -168,15 +176,12 @@ sub steps {
 
     my ($first, $second, $third) = map { $_->{packet_id} } @m;
 
-    # not expected by anybody: ids that are not in use, the wrong packet
+    # not expected by anybody: ids that are not in use
 
     my $unused = 5000;
 
     $s->queue(PUBACK => packet_id => $unused);
     $s->queue(PUBCOMP => packet_id => $unused);
-    $s->queue(PUBACK => packet_id => $second);
-    $s->queue(PUBCOMP => packet_id => $second);
-    $s->queue(PUBCOMP => packet_id => $first);
     $s->queue('PINGREQ');
     $s->flush;
     $s->expect(PINGRESP => -name => "$v: what does not fit is passed over");
@@ -185,8 +190,6 @@ sub steps {
     $s->expect(PUBREL => packet_id => $unused,
                reason => $version == 5 ? 0x92 : 0,
                -name => "3.6.2.1, $v: PUBREC of nothing");
-    $s->send(PUBREC => packet_id => $first);
-    $s->expect(PUBREL => packet_id => $first, -name => "$v: PUBREC of QoS 1");
 
     # QoS 2 to the end; PUBREC may come twice
 
@@ -196,7 +199,6 @@ sub steps {
     $s->send(PUBREC => packet_id => $second);
     $s->expect(PUBREL => packet_id => $second, reason => 0,
                -name => "$v: PUBREL again");
-    $s->send(PUBACK => packet_id => $second);
     $s->send(PUBCOMP => packet_id => $second);
     $s->send(PUBREC => packet_id => $second);
     $s->expect(PUBREL => packet_id => $second,
@@ -289,6 +291,28 @@ sub steps {
 }
 
 
+# an acknowledgement that is not for the QoS of the message, or too early:
+# [MQTT-4.3.2-4], [MQTT-4.3.3-8], [MQTT-4.13.1-1], 3.1.1 [MQTT-4.8.0-1]
+
+sub wrong {
+    my ($version, $qos, @types) = @_;
+
+    $s = subscriber($version, [], 'wr/#' => 2);
+    $p->publish_wait('wr/1', 'x', qos => $qos);
+
+    my $id = $s->recv->{packet_id};
+    my $last = pop @types;
+
+    for my $type (@types) {
+        $s->send($type => packet_id => $id);
+        $s->recv;
+    }
+
+    $s->send($last => packet_id => $id);
+    $s->expect_disconnect(0x82, "$version: @types $last for QoS $qos");
+}
+
+
 # [MQTT-3.1.2-24], [MQTT-3.1.2-25]: what is too large is not sent, and all goes
 # on as if it had been
 
@@ -345,6 +369,33 @@ sub limits {
     $p->publish_wait('m/1', 'x' x 200, qos => 1);
     is(length $all->recv_message->{payload}, 200, 'a client without a limit');
     $s->expect_alive('MQTT-3.1.2-24: nothing to the one with');
+
+    # answers are not sent either, but nothing can be said in their place
+
+    $s = $t->client_at($two, props => [ [ maximum_packet_size => 20 ] ]);
+    $s->send(SUBSCRIBE => packet_id => 1, filters => [ map { [ "f/$_", 1 ] }
+                                                           1 .. 15 ]);
+    $s->expect(SUBACK => -name => 'SUBACK of 20 bytes');
+    $s->send(SUBSCRIBE => packet_id => 1, filters => [ map { [ "f/$_", 1 ] }
+                                                           1 .. 16 ]);
+    $s->expect_disconnect(0x95, 'MQTT-3.1.2-24: SUBACK of 21 bytes');
+
+    for my $case ([ 1, 'close' ], [ 4, 'close' ], [ 5, 0x95 ], [ 15, 0x95 ],
+                  [ 16, 0 ])
+    {
+        my ($size, $expected) = @$case;
+
+        my $c = $t->socket(version => 5);
+        my $connack = $c->connect(clean => 1, client_id => 'tiny',
+                                  props => [ [ maximum_packet_size
+                                               => $size ] ]);
+
+        is($connack ? $connack->{reason} : 'close', $expected,
+           "MQTT-3.1.2-24: Maximum Packet Size $size and CONNACK");
+
+        $expected ? $c->expect_close : $c->expect_alive;
+        $c->close;
+    }
 
     # CONNACK and SUBACK are within small limits, too
 

@@ -19,14 +19,14 @@ use Test::More;
 
 ###############################################################################
 
-# '-' and '.' are smaller than '/', "\x01" is the smallest character
+# '-' and '.' are smaller than '/', ' ' is the smallest character
 
 my @topics = (
     qw( a a/b a/b/c a/b/c/d a/b-c a/b-c/d a/b.c/d a/c/b a/d/c a/ab a/ab/c
         b b/b b/c/c b/c/d/e ab abc a-b a-b/c x/y/z/1 x/y/z/2 x/y2/z/1 x/y/zz/1
         x/y/z x z/z/z/z/z/z $a $a/b $a/b/c $SYS/a ),
     '/', '/a', '//', '///', '/a/', 'a/', 'a//', 'a//c', 'a/b/', '//c',
-    "a/\x01", "a/\x01/c", "\x01/b", "a/b\x01/c", 'a/}/c', '}', '{a}/b',
+    'a/ ', 'a/ /c', ' /b', 'a/b /c', 'a/}/c', '}', '{a}/b',
     "caf\xc3\xa9/b", "caf\xc3\xa9/\xf0\x9f\x98\x80/c", 'a b/c d',
 );
 
@@ -36,7 +36,7 @@ my @filters = (
         x/+/+/1 x/+/+/2 z/+/z/+/z/+ +/+/+/+/+/+ $a/# $a/+ $a/+/c $SYS/#
         $SYS/+ nothing/# nothing/+/x a/b/c/d/# a/zz/# a/+/zz ab/# ),
     '/+', '/#', '//#', '+/', '+//', '+//c', '//+', '/+/', 'a//+', 'a//#',
-    'a/+/', "\x01/+", "a/\x01/#", "a/b\x01/+", 'a/}/+', '}/#', '{a}/+',
+    'a/+/', ' /+', 'a/ /#', 'a/b /+', 'a/}/+', '}/#', '{a}/+',
     "caf\xc3\xa9/+", "caf\xc3\xa9/+/c", 'a b/+',
 );
 

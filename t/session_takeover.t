@@ -6,6 +6,8 @@
 # connection goes on where the last one was, with what it had acknowledged the
 # moment before.
 
+# What it had not acknowledged comes again, and says so.
+
 ###############################################################################
 
 use warnings;
@@ -15,7 +17,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Workers;
-use Test::More tests => 2 * 3;
+use Test::More tests => 2 * 3 + 2 * 2 * 3;
 
 use constant MOVES => 40;
 
@@ -65,6 +67,41 @@ for my $v (4, 5) {
 
     $c->disconnect;
     $t->client(version => 4, client_id => "moving-$v")->disconnect;
+}
+
+# [MQTT-3.3.1-1]: DUP for what may have been sent on the connection before, and
+# for nothing else
+
+for my $v (4, 5) {
+    for my $to (@workers) {
+        my $where = $to == $workers[0] ? 'same worker' : 'other worker';
+        my @session = (version => $v, client_id => "dup-$v-$to", clean => 0,
+                       auto_ack => 0);
+
+        push @session, props => [ [ session_expiry => 600 ] ] if $v == 5;
+
+        my $c = client_on($t, $workers[0], @session);
+        $c->subscribe("dup/$v/$to" => 1);
+        $publisher->publish_wait("dup/$v/$to", $_, qos => 1) for 1 .. 2;
+        $c->recv;
+
+        my $m = $c->recv;
+
+        is($m->{dup}, 0, "$v, $where: sent for the first time");
+
+        my $again = client_on($t, $to, @session);
+
+        is(join(' ', map { my $m = $again->recv || {};
+                           ($m->{payload} // 'none') . '/' . ($m->{dup} // '')
+                         } 1, 2),
+           '1/1 2/1', "$v, $where: sent again, MQTT-3.3.1-1");
+
+        $publisher->publish_wait("dup/$v/$to", 3, qos => 1);
+        is($again->recv->{dup}, 0, "$v, $where: the next one is new");
+
+        $_->close for $c, $again;
+        $t->client(version => 4, client_id => "dup-$v-$to")->disconnect;
+    }
 }
 
 ###############################################################################

@@ -57,6 +57,10 @@ my @bad = (
     (map { my $type = $_; (
         [ 'MQTT-1.5.4-1', 'a filter that is not UTF-8', [ 3, 4, 5 ], $type,
           { filters => [ entry($type, "a\xff") ] }, 0x81 ],
+        [ '1.5.4', 'a filter with a control character', [ 3, 4, 5 ], $type,
+          { filters => [ entry($type, "a\x01") ] }, 0x81 ],
+        [ '1.5.4', 'a filter with U+0085', [ 3, 4, 5 ], $type,
+          { filters => [ entry($type, "a/\xc2\x85/b") ] }, 0x81 ],
         [ 'MQTT-1.5.4-1', 'a filter with a surrogate', [ 3, 4, 5 ], $type,
           { filters => [ entry($type, "\xed\xa0\x80") ] }, 0x81 ],
         [ 'MQTT-1.5.4-2', 'a filter with NUL', [ 3, 4, 5 ], $type,

@@ -25,7 +25,7 @@ my @topics = (
         x/y/z/1 x/y/z/2 x/y/zz/1 x/y/z z/z/z/z/z/z $a $a/b $a/b/c $SYS
         $SYS/a a/$a a/$SYS/b $share $share/g/a ),
     '/', '/a', '//', '///', '/a/', 'a/', 'a//', 'a//c', 'a/b/', '//c', ' ',
-    ' /a', 'a b/c d', "\x01", "caf\xc3\xa9/b", "cafe\xcc\x81/b",
+    ' /a', 'a b/c d', '!', "caf\xc3\xa9/b", "cafe\xcc\x81/b",
     "\xef\xbb\xbf/b", "\xf0\x9f\x98\x80", 'l/' . 'x' x 5000,
 );
 
@@ -36,7 +36,7 @@ my @filters = (
         $SYS $SYS/# $SYS/+ a/$SYS/# a/$a nothing/# ab/# A/# ),
     '/', '/+', '/#', '//#', '+/', '+//', '//+', '/+/', 'a//+', 'a//#',
     'a/+/', '+/a', ' ', ' /+', 'a b/+', "caf\xc3\xa9/+", "cafe\xcc\x81/b",
-    "\xef\xbb\xbf/#", '+/b/#', 'l/' . 'x' x 5000, "\x01",
+    "\xef\xbb\xbf/#", '+/b/#', 'l/' . 'x' x 5000, '!',
 );
 
 plan tests => 2 * @filters + 4;

@@ -228,6 +228,8 @@ ngx_mqtt_zone_attach(ngx_mqtt_worker_t *w)
     slot->exiting = 0;
     slot->consumer = 0;
     slot->behind = 0;
+    slot->retain_begun = 0;
+    slot->retain_oldest = 1;
 
     ngx_memzero(slot->status, sizeof(slot->status));
 

@@ -21,7 +21,7 @@
 #define _NGX_MQTT_ZONE_H_INCLUDED_
 
 
-#define NGX_MQTT_ZONE_LAYOUT           3
+#define NGX_MQTT_ZONE_LAYOUT           4
 #define NGX_MQTT_ZONE_SLOTS            256
 
 
@@ -148,6 +148,8 @@ typedef struct {
     ngx_uint_t           directory;     /* not 0: filters in the directory */
     ngx_uint_t           consumer;      /* not 0: a member of its group */
     ngx_uint_t           behind;        /* clients to be waited for */
+    uint64_t             retain_begun;  /* writes of retained messages */
+    uint64_t             retain_oldest; /* of them that is not done yet */
     ngx_atomic_t         counters[NGX_MQTT_STATS];
     uint64_t             status[NGX_MQTT_STATUS_CELLS];  /* oldest tickets */
 } ngx_mqtt_zone_slot_t;

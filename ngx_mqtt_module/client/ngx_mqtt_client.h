@@ -260,7 +260,8 @@ struct ngx_mqtt_client_s {
     unsigned                  draining:1;
     unsigned                  no_problem:1;  /* Request Problem Info 0 */
     unsigned                  disconnected:1;    /* the client said so */
-    unsigned                  gone:1;        /* nobody reads what we send */
+    unsigned                  gone:1;        /* it has ended, nothing new is
+                                                sent */
     unsigned                  lingering:1;   /* our side is shut down */
     unsigned                  counted:1;
     unsigned                  announced:1;   /* its "connect" was told */
@@ -351,9 +352,9 @@ void ngx_mqtt_client_send_reason(ngx_mqtt_client_t *mc, ngx_uint_t type,
 /* ngx_mqtt_client_write.c */
 
 /*
- * Room for len bytes at the end of the output, to be filled before the next
- * call; the client is flushed at the end of the turn.  NULL: out of memory,
- * and the client is closing.
+ * Room for a packet of len bytes at the end of the output, to be filled before
+ * the next call; the client is flushed at the end of the turn.  NULL: out of
+ * memory, or more than the client allows, and it is closing.
  */
 u_char *ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len);
 

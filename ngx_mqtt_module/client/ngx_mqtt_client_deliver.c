@@ -33,6 +33,8 @@ static ngx_int_t ngx_mqtt_window_transmit(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob);
 static uint16_t ngx_mqtt_window_next_id(ngx_mqtt_client_t *mc);
 static void ngx_mqtt_window_fill(ngx_mqtt_client_t *mc);
+static ngx_uint_t ngx_mqtt_window_expects(ngx_mqtt_outbound_t *ob,
+    ngx_uint_t type);
 static ngx_int_t ngx_mqtt_window_received(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob, uint16_t packet_id, ngx_uint_t code);
 static void ngx_mqtt_window_remove(ngx_mqtt_client_t *mc,
@@ -484,16 +486,24 @@ ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ob = mc->extra ? ngx_mqtt_window_find(&mc->extra->window, packet_id)
                    : NULL;
 
+    if (ob && ob->save == 0 && !ngx_mqtt_window_expects(ob, type)) {
+
+        /* [MQTT-4.3.2-4], [MQTT-4.3.3-8]; it would be in flight for ever */
+
+        return ngx_mqtt_client_error(mc, NGX_MQTT_PROTOCOL_ERROR,
+                                     "client sent %s for a message of QoS %ui",
+                                     ngx_mqtt_packet_name(type),
+                                     (ngx_uint_t) ob->qos);
+    }
+
     if (type == NGX_MQTT_PUBREC) {
 
         if (ob == NULL || ob->qos != 2 || code < NGX_MQTT_UNSPECIFIED_ERROR) {
             return ngx_mqtt_window_received(mc, ob, packet_id, code);
         }
 
-    } else if (ob == NULL || ob->qos != (type == NGX_MQTT_PUBACK ? 1 : 2)
-               || ob->save
-               || (type == NGX_MQTT_PUBCOMP && ob->msg))
-    {
+    } else if (ob == NULL || ob->save) {
+
         /* a second one, or one for a message of another connection */
 
         return NGX_OK;
@@ -503,6 +513,19 @@ ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,
     ngx_mqtt_client_made_room(mc);
 
     return mc->closing ? NGX_ERROR : NGX_OK;
+}
+
+
+/* 4.3: PUBREC may come again, PUBCOMP only once the message was received */
+
+static ngx_uint_t
+ngx_mqtt_window_expects(ngx_mqtt_outbound_t *ob, ngx_uint_t type)
+{
+    if (type == NGX_MQTT_PUBACK) {
+        return ob->qos == 1;
+    }
+
+    return ob->qos == 2 && (type == NGX_MQTT_PUBREC || ob->msg == NULL);
 }
 
 

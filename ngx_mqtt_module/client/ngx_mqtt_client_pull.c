@@ -612,13 +612,17 @@ ngx_mqtt_client_session_resumed(ngx_mqtt_client_t *mc,
 
     ss = mc->session;
 
-    if (ss->resumed.n == 0) {
-        return;
-    }
-
     mark = NULL;
 
     for (i = 0; i < ob->nrefs && mark == NULL; i++) {
+
+        if (ob->qos == 1 && ob->refs[i].number <= ob->refs[i].reader->doubt) {
+
+            /* 3.3.1.1: it may have been sent; of QoS 2 it would be known */
+
+            ob->dup = 1;
+        }
+
         mark = ngx_mqtt_session_mark_find(&ss->resumed,
                                           ob->refs[i].reader->number,
                                           ob->refs[i].number);

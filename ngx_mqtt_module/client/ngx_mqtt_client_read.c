@@ -218,6 +218,15 @@ ngx_mqtt_client_recv(ngx_mqtt_client_t *mc)
 
     if (n <= 0) {
         c->log->action = NULL;
+
+        if (n == 0 && mc->ws == NULL) {
+
+            /* it may read on: answers to what came before are still sent */
+
+            mc->gone = 1;
+            return ngx_mqtt_client_close(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        }
+
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
         return NGX_ERROR;
     }
@@ -383,7 +392,7 @@ ngx_mqtt_client_check_fixed(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx)
 {
     if (mc->state == NGX_MQTT_CLIENT_WAIT_CONNECT) {
 
-        if (fx->type != NGX_MQTT_CONNECT || fx->flags) {
+        if (fx->type != NGX_MQTT_CONNECT) {
             ngx_mqtt_client_error(mc, NGX_MQTT_PROTOCOL_ERROR,
                                   "client sent no CONNECT first");
             return NGX_ERROR;

@@ -75,6 +75,8 @@ ngx_mqtt_client_session_start(ngx_mqtt_client_t *mc,
         return NGX_ERROR;
     }
 
+    ss->taken = claimed->taken;
+
     if (ngx_mqtt_session_restore(mc, claimed) != NGX_OK) {
         return NGX_ERROR;
     }
@@ -423,6 +425,10 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
         reader->attached = 1;
         reader->cursor = attached->cursor;
         reader->end = ngx_max(reader->end, attached->last);
+
+        if (reader->client->session->taken) {
+            reader->doubt = attached->last;
+        }
 
         /* the state is written more often; but not of a log that is new */
 

@@ -53,6 +53,7 @@ struct ngx_mqtt_reader_s {
     uint64_t                  end;
     uint64_t                  cursor;       /* as it is in Redis */
     uint64_t                  done;         /* in the state, when saving */
+    uint64_t                  doubt;        /* up to it all may be known */
     uint32_t                  number;       /* of the subscription */
     unsigned                  attached:1;
 };
@@ -123,6 +124,7 @@ struct ngx_mqtt_client_session_s {
     unsigned                  restored:1;   /* all of it is here */
     unsigned                  ready:1;      /* CONNACK was sent */
     unsigned                  replaying:1;
+    unsigned                  taken:1;      /* what was sent is not known */
 };
 
 

@@ -46,6 +46,21 @@ ngx_mqtt_client_room(ngx_mqtt_client_t *mc, size_t len)
     u_char          *p;
     ngx_mqtt_out_t  *out;
 
+    if (mc->max_packet_out && len > mc->max_packet_out) {
+
+        /*
+         * [MQTT-3.1.2-24]: an answer that the client cannot take, not a
+         * message; whether it could take DISCONNECT is of no use any more
+         */
+
+        ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                      "packet of %uz bytes is larger than client allows",
+                      len);
+
+        (void) ngx_mqtt_client_close(mc, NGX_MQTT_PACKET_TOO_LARGE);
+        return NULL;
+    }
+
     out = mc->out_last;
     head = 0;
 

@@ -37,6 +37,7 @@ static void ngx_mqtt_connect_store_limits(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static ngx_int_t ngx_mqtt_connect_store_id(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
+static ngx_int_t ngx_mqtt_connect_fits(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_connect_authenticate(ngx_mqtt_client_t *mc,
     ngx_mqtt_connect_t *pkt);
 static void ngx_mqtt_connect_authenticated(ngx_mqtt_op_t *op);
@@ -100,6 +101,14 @@ ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
         return ngx_mqtt_connect_malformed(mc, &pkt);
     }
 
+    if (ngx_mqtt_fixed_check(fx, pkt.version) != NGX_OK) {
+
+        /* before 3.1.1 they are not used, but the version is known only now */
+
+        pkt.reason = NGX_MQTT_MALFORMED_PACKET;
+        return ngx_mqtt_connect_malformed(mc, &pkt);
+    }
+
     mc->version = (uint8_t) pkt.version;
     mc->state = NGX_MQTT_CLIENT_CONNECTING;
 
@@ -111,6 +120,7 @@ ngx_mqtt_handle_connect(ngx_mqtt_client_t *mc, ngx_mqtt_fixed_t *fx,
 
     if (ngx_mqtt_connect_check(mc, &pkt) != NGX_OK
         || ngx_mqtt_connect_store_id(mc, &pkt) != NGX_OK
+        || ngx_mqtt_connect_fits(mc) != NGX_OK
         || ngx_mqtt_client_will_store(mc, &pkt) != NGX_OK)
     {
         return NGX_ERROR;
@@ -288,6 +298,32 @@ ngx_mqtt_connect_store_id(ngx_mqtt_client_t *mc, ngx_mqtt_connect_t *pkt)
     }
 
     return NGX_OK;
+}
+
+
+/* [MQTT-3.1.2-24]: CONNACK is the largest packet that cannot be avoided */
+
+static ngx_int_t
+ngx_mqtt_connect_fits(ngx_mqtt_client_t *mc)
+{
+    ngx_mqtt_connack_t  pkt;
+
+    if (mc->version != NGX_MQTT_V5) {
+        return NGX_OK;
+    }
+
+    ngx_mqtt_props_reset(&pkt.props);
+    ngx_mqtt_connect_props(mc, &pkt.props);
+
+    if (ngx_mqtt_connack_len(mc->version, &pkt) <= mc->max_packet_out) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "client allows packets of %uD bytes only, less than CONNACK",
+                  mc->max_packet_out);
+
+    return ngx_mqtt_connect_refuse(mc, mc->version, NGX_MQTT_PACKET_TOO_LARGE);
 }
 
 

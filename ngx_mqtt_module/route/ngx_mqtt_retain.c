@@ -31,6 +31,7 @@
 typedef struct {
     ngx_mqtt_worker_t        *worker;
     ngx_mqtt_op_t            *op;            /* NULL: nobody waits */
+    ngx_mqtt_retain_number_t  number;
     ngx_str_t                 parent;
     u_char                    generation[NGX_INT64_LEN];
     size_t                    generation_len;
@@ -88,6 +89,8 @@ ngx_mqtt_retain_start(ngx_mqtt_worker_t *w)
 
     w->retain = rt;
 
+    ngx_mqtt_retain_order_init(w);
+
     return ngx_mqtt_retain_expire_init(w);
 }
 
@@ -98,6 +101,8 @@ ngx_mqtt_retain_stop(ngx_mqtt_worker_t *w)
     if (w->retain->timer.timer_set) {
         ngx_del_timer(&w->retain->timer);
     }
+
+    ngx_mqtt_retain_order_stop(w);
 
     w->retain = NULL;
 }
@@ -149,6 +154,7 @@ ngx_mqtt_retain_store(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
     ngx_mqtt_free(w, record.data, record.len);
 
     if (rc == NGX_OK) {
+        ngx_mqtt_retain_order_begin(w, &wr->number);
         return;
     }
 
@@ -189,6 +195,7 @@ ngx_mqtt_retain_write_create(ngx_mqtt_worker_t *w, ngx_str_t *parent,
 
     wr->worker = w;
     wr->op = op;
+    wr->number.value = 0;
     wr->parent.len = parent->len;
     wr->parent.data = (u_char *) wr + sizeof(ngx_mqtt_retain_write_t);
 
@@ -403,6 +410,10 @@ ngx_mqtt_retain_listed(ngx_mqtt_op_t *op)
 static void
 ngx_mqtt_retain_write_done(ngx_mqtt_retain_write_t *wr, ngx_int_t rc)
 {
+    if (wr->number.value) {
+        ngx_mqtt_retain_order_done(wr->worker, &wr->number);
+    }
+
     if (wr->op) {
         ngx_mqtt_op_complete(wr->op, rc,
                              (rc == NGX_OK) ? NGX_MQTT_SUCCESS

@@ -82,6 +82,7 @@ struct ngx_mqtt_retain_lookup_s {
     unsigned                  walk:1;        /* over the parents */
     unsigned                  exact:1;
     unsigned                  list_end:1;    /* there are no more pages */
+    unsigned                  begun:1;
     unsigned                  finished:1;
 };
 

@@ -30,7 +30,22 @@ struct ngx_mqtt_retain_s {
                                                 which something expires */
     ngx_event_t               timer;
     unsigned                  purging:1;     /* commands of it are under way */
+
+    /* ngx_mqtt_retain_order.c */
+
+    uint64_t                  begun;         /* writes */
+    ngx_queue_t               writes;        /* under way, by number */
+    ngx_queue_t               waits;         /* look-ups that wait for some */
+    ngx_event_t               order;
 };
+
+
+/* the number of a write, part of it */
+
+typedef struct {
+    ngx_queue_t               queue;         /* in rt->writes */
+    uint64_t                  value;         /* 0: it has none */
+} ngx_mqtt_retain_number_t;
 
 
 /*
@@ -60,6 +75,28 @@ ngx_int_t ngx_mqtt_retain_expire_init(ngx_mqtt_worker_t *w);
 /* something of the parent expires at this time, ms since the epoch */
 void ngx_mqtt_retain_expire_note(ngx_mqtt_worker_t *w, ngx_str_t *parent,
     ngx_str_t *time);
+
+
+/* ngx_mqtt_retain_order.c */
+
+void ngx_mqtt_retain_order_init(ngx_mqtt_worker_t *w);
+
+/* after all clients are gone: whoever waits is not told */
+void ngx_mqtt_retain_order_stop(ngx_mqtt_worker_t *w);
+
+/* around a write, from before it is known who gets the message now */
+void ngx_mqtt_retain_order_begin(ngx_mqtt_worker_t *w,
+    ngx_mqtt_retain_number_t *number);
+void ngx_mqtt_retain_order_done(ngx_mqtt_worker_t *w,
+    ngx_mqtt_retain_number_t *number);
+
+/*
+ * NGX_OK: no write is under way in any worker of the node; NGX_AGAIN: done()
+ * is called when those begun until now are, or after a second; NGX_ERROR: out
+ * of memory.
+ */
+ngx_int_t ngx_mqtt_retain_order_wait(ngx_mqtt_worker_t *w,
+    ngx_queue_t *owner, ngx_mqtt_op_pt done, void *data);
 
 
 #endif /* _NGX_MQTT_RETAIN_INT_H_INCLUDED_ */

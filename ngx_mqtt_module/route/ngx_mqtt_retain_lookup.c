@@ -37,6 +37,7 @@
 #define NGX_MQTT_RETAIN_LIST       64
 
 
+static void ngx_mqtt_retain_waited(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_retain_step(ngx_mqtt_retain_lookup_t *lookup);
 static void ngx_mqtt_retain_step_exact(ngx_mqtt_retain_lookup_t *lookup,
     ngx_mqtt_op_t *op);
@@ -83,6 +84,7 @@ ngx_mqtt_retain_lookup(ngx_mqtt_worker_t *w, ngx_mqtt_retain_lookup_t *lookup,
 
     lookup->list_pos = NULL;
     lookup->list_end = 0;
+    lookup->begun = 0;
     lookup->finished = 0;
 
     if (ngx_mqtt_retain_set(w, &lookup->filter, filter) != NGX_OK) {
@@ -139,7 +141,33 @@ ngx_mqtt_retain_page_free(ngx_mqtt_retain_lookup_t *lookup)
 ngx_int_t
 ngx_mqtt_retain_next(ngx_mqtt_retain_lookup_t *lookup)
 {
+    ngx_int_t  rc;
+
+    if (!lookup->begun) {
+        lookup->begun = 1;
+
+        rc = ngx_mqtt_retain_order_wait(lookup->worker, &lookup->ops,
+                                        ngx_mqtt_retain_waited, lookup);
+
+        if (rc != NGX_OK) {
+            return (rc == NGX_AGAIN) ? NGX_OK : NGX_ERROR;
+        }
+    }
+
     return ngx_mqtt_retain_step(lookup);
+}
+
+
+static void
+ngx_mqtt_retain_waited(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_retain_lookup_t  *lookup;
+
+    lookup = op->data;
+
+    if (ngx_mqtt_retain_step(lookup) != NGX_OK) {
+        ngx_mqtt_retain_fail(lookup, NULL);
+    }
 }
 
 

@@ -186,6 +186,8 @@ ngx_mqtt_claim_replied(ngx_mqtt_op_t *op)
 
     ngx_mqtt_claim_chores(claim, op->result);
 
+    claim->claimed.taken = (owner.len != 0);
+
     if (owner.len == 0) {
         ngx_mqtt_claim_next(claim);
         return;

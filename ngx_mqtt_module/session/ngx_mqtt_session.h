@@ -66,6 +66,8 @@ typedef struct {
 typedef struct {
     uint64_t             epoch;
     ngx_uint_t           present;        /* state was there and is resumed */
+    ngx_uint_t           taken;          /* from an owner who had not released
+                                            it: his last state is not there */
     ngx_uint_t           nfields;
     ngx_keyval_t        *fields;         /* its "s<filter>", "q<epoch>", "v" */
 } ngx_mqtt_session_claimed_t;

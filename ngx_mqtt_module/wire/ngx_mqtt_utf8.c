@@ -10,7 +10,9 @@
  * (1) Well-formed is what Unicode calls so (table 3-7): no overlong form, no
  *     surrogate, nothing above U+10FFFF; and no U+0000 [MQTT-1.5.4-2].
  * (2) What the standard only advises against, control characters and
- *     noncharacters, is let through; U+FEFF is data [MQTT-1.5.4-3].
+ *     noncharacters, is valid, and U+FEFF is data [MQTT-1.5.4-3].  Texts may
+ *     have them; in topics, client ids and user names, which are written to
+ *     logs and into names, they are not allowed.
  *
  * Called for every string of every packet: ASCII goes eight bytes at a time.
  */
@@ -23,6 +25,7 @@
 #define NGX_MQTT_UTF8_HIGHS            0x8080808080808080ULL
 
 
+static u_char *ngx_mqtt_utf8_character(u_char *p);
 static u_char *ngx_mqtt_utf8_multibyte(u_char *p, u_char *end);
 
 
@@ -69,6 +72,80 @@ ngx_mqtt_utf8_check(ngx_str_t *s)
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_mqtt_utf8_allowed(ngx_str_t *s)
+{
+    u_char    *p, *end;
+    uint64_t   word;
+
+    if (s->len == 0) {
+        return NGX_OK;
+    }
+
+    p = s->data;
+    end = p + s->len;
+
+    while (p != end) {
+
+        if ((size_t) (end - p) >= sizeof(uint64_t)) {
+            ngx_memcpy(&word, p, sizeof(uint64_t));
+
+            /* a byte below 0x20 borrows, 0x7f becomes 0x80 */
+
+            if (((word | (word - NGX_MQTT_UTF8_ONES * 0x20)
+                  | (word + NGX_MQTT_UTF8_ONES)) & NGX_MQTT_UTF8_HIGHS)
+                == 0)
+            {
+                p += sizeof(uint64_t);
+                continue;
+            }
+        }
+
+        if (*p < 0x20 || *p == 0x7f) {
+            return NGX_ERROR;
+        }
+
+        if (*p < 0x80) {
+            p++;
+            continue;
+        }
+
+        p = ngx_mqtt_utf8_character(p);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* of several bytes, valid: behind it, NULL if it is not allowed */
+
+static u_char *
+ngx_mqtt_utf8_character(u_char *p)
+{
+    size_t    n, i;
+    uint32_t  code;
+
+    n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
+    code = *p & (0xff >> (n + 1));
+
+    for (i = 1; i < n; i++) {
+        code = code << 6 | (p[i] & 0x3f);
+    }
+
+    if (code < 0xa0
+        || (code >= 0xfdd0 && code <= 0xfdef)
+        || (code & 0xfffe) == 0xfffe)
+    {
+        return NULL;
+    }
+
+    return p + n;
 }
 
 

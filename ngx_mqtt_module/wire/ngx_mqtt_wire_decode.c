@@ -42,6 +42,7 @@ typedef struct {
 } ngx_mqtt_codes_t;
 
 
+static u_char *ngx_mqtt_read_name(u_char *p, u_char *end, ngx_str_t *value);
 static u_char *ngx_mqtt_decode_protocol(u_char *p, u_char *end,
     ngx_mqtt_connect_t *pkt);
 static u_char *ngx_mqtt_decode_connect_flags(u_char *p, u_char *end,
@@ -219,7 +220,7 @@ ngx_mqtt_decode_connect(u_char *p, u_char *end, ngx_mqtt_connect_t *pkt)
         return NGX_ERROR;
     }
 
-    p = ngx_mqtt_read_utf8(p, end, &pkt->client_id);
+    p = ngx_mqtt_read_name(p, end, &pkt->client_id);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -246,6 +247,21 @@ ngx_mqtt_decode_connect(u_char *p, u_char *end, ngx_mqtt_connect_t *pkt)
     pkt->reason = NGX_MQTT_SUCCESS;
 
     return NGX_OK;
+}
+
+
+/* a topic, client identifier or user name */
+
+static u_char *
+ngx_mqtt_read_name(u_char *p, u_char *end, ngx_str_t *value)
+{
+    p = ngx_mqtt_read_utf8(p, end, value);
+
+    if (p == NULL || ngx_mqtt_utf8_allowed(value) != NGX_OK) {
+        return NULL;
+    }
+
+    return p;
 }
 
 
@@ -404,7 +420,7 @@ ngx_mqtt_decode_will(u_char *p, u_char *end, ngx_mqtt_connect_t *pkt)
         }
     }
 
-    p = ngx_mqtt_read_utf8(p, end, &will->topic);
+    p = ngx_mqtt_read_name(p, end, &will->topic);
     if (p == NULL) {
         return NULL;
     }
@@ -442,7 +458,7 @@ ngx_mqtt_decode_credentials(u_char *p, u_char *end, ngx_mqtt_connect_t *pkt)
             return p;
         }
 
-        p = ngx_mqtt_read_utf8(p, end, &pkt->username);
+        p = ngx_mqtt_read_name(p, end, &pkt->username);
         if (p == NULL) {
             return NULL;
         }
@@ -600,7 +616,7 @@ static u_char *
 ngx_mqtt_decode_publish_head(u_char *p, u_char *end, ngx_uint_t version,
     ngx_mqtt_publish_t *pkt)
 {
-    p = ngx_mqtt_read_utf8(p, end, &pkt->topic);
+    p = ngx_mqtt_read_name(p, end, &pkt->topic);
     if (p == NULL) {
         return NULL;
     }
@@ -759,7 +775,10 @@ ngx_mqtt_decode_subscribe(u_char *p, u_char *end, ngx_uint_t version,
 
         p = ngx_mqtt_read_filter(p, end, type, &filter);
 
-        if (p == NULL || ngx_mqtt_utf8_check(&filter.filter) != NGX_OK) {
+        if (p == NULL
+            || ngx_mqtt_utf8_check(&filter.filter) != NGX_OK
+            || ngx_mqtt_utf8_allowed(&filter.filter) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 

@@ -156,6 +156,72 @@ test_code_points(void)
 }
 
 
+/* 1.5.4: what should not be sent, alone and behind eight bytes */
+
+static void
+test_allowed(void)
+{
+    int            allowed;
+    u_char         bytes[12];
+    size_t         len;
+    unsigned       bad;
+    ngx_str_t      s;
+    unsigned long  c;
+
+    bad = 0;
+    memcpy(bytes, "abcdefgh", 8);
+
+    for (c = 1; c <= 0x10ffff; c++) {
+
+        if (c >= 0xd800 && c <= 0xdfff) {
+            continue;
+        }
+
+        allowed = !(c <= 0x1f || (c >= 0x7f && c <= 0x9f)
+                    || (c >= 0xfdd0 && c <= 0xfdef)
+                    || (c & 0xffff) >= 0xfffe);
+
+        len = encode(c, bytes + 8);
+
+        s.len = len;
+        s.data = bytes + 8;
+        bad += ((ngx_mqtt_utf8_allowed(&s) == NGX_OK) != allowed);
+
+        s.len = 8 + len;
+        s.data = bytes;
+        bad += ((ngx_mqtt_utf8_allowed(&s) == NGX_OK) != allowed);
+    }
+
+    ok(bad == 0, "every code point is allowed or not");
+
+    s.len = 0;
+    s.data = NULL;
+    ok(ngx_mqtt_utf8_allowed(&s) == NGX_OK, "nothing is allowed");
+
+    /* each place in a word */
+
+    bad = 0;
+
+    for (c = 0; c < 8; c++) {
+        memset(bytes, '~', 8);
+        s.len = 8;
+        s.data = bytes;
+        bad += (ngx_mqtt_utf8_allowed(&s) != NGX_OK);
+
+        bytes[c] = 0x1f;
+        bad += (ngx_mqtt_utf8_allowed(&s) == NGX_OK);
+
+        bytes[c] = 0x7f;
+        bad += (ngx_mqtt_utf8_allowed(&s) == NGX_OK);
+
+        bytes[c] = ' ';
+        bad += (ngx_mqtt_utf8_allowed(&s) != NGX_OK);
+    }
+
+    ok(bad == 0, "at every place");
+}
+
+
 /* an independent count: 1.1 million well-formed sequences and no more */
 
 static void
@@ -199,6 +265,7 @@ main(void)
     }
 
     test_code_points();
+    test_allowed();
     test_sequences();
 
     return done_testing();
