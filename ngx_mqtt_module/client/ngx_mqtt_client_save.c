@@ -365,7 +365,12 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
          q = ngx_queue_next(q))
     {
         reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
-        reader->done = reader->read;
+
+        /* otherwise it is what the state had */
+
+        if (reader->attached) {
+            reader->done = reader->read;
+        }
     }
 
     if (mc->extra) {

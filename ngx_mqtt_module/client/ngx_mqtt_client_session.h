@@ -194,6 +194,10 @@ ngx_int_t ngx_mqtt_client_state_write(ngx_mqtt_client_t *mc,
 ngx_int_t ngx_mqtt_client_state_read(ngx_mqtt_client_t *mc,
     ngx_str_t *state);
 
+/* a QoS 2 message after PUBREC: PUBREL is sent when the session is ready */
+ngx_int_t ngx_mqtt_client_state_released(ngx_mqtt_client_t *mc,
+    uint16_t packet_id);
+
 ngx_int_t ngx_mqtt_session_mark_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_marks_t *set, ngx_mqtt_session_mark_t *mark);
 ngx_mqtt_session_mark_t *ngx_mqtt_session_mark_find(
