@@ -171,8 +171,6 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
     ss->save_op = op;
     ss->sent++;
 
-    ngx_mqtt_client_share_saved(mc, ss->sent);
-
     if (ss->acking) {
         ss->acking = 0;
         ngx_mqtt_save_ack(mc);
