@@ -2,9 +2,10 @@
 
 # Copyright (C) ngx_mqtt_module authors
 
-# Shared subscriptions with persistent sessions: a member whose session somebody
-# else has claimed meanwhile.  A QoS 2 message is the session's when it is saved
-# with its packet identifier; a save that is refused leaves it to others.
+# Shared subscriptions with persistent sessions: a member whose session
+# somebody else has claimed meanwhile.  A QoS 2 message is the session's when
+# it is saved with its packet identifier; a save that is refused leaves it to
+# others.
 
 ###############################################################################
 
