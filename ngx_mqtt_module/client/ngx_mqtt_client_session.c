@@ -412,8 +412,7 @@ ngx_mqtt_session_attach(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
 
     ss->pending++;
 
-    ngx_mqtt_log_attach(mc->worker, &sub->filter->node.key, &mc->node.key,
-                        mc->epoch, op);
+    ngx_mqtt_client_attach(mc, &sub->filter->node.key, op);
 
     return NGX_OK;
 }
@@ -496,7 +495,7 @@ ngx_mqtt_session_group(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     ngx_sprintf(log.data, "$share/%V/%V", share, filter);
 
     if (attach) {
-        ngx_mqtt_log_attach(w, &log, &mc->node.key, mc->epoch, op);
+        ngx_mqtt_client_attach(mc, &log, op);
 
     } else {
         ngx_mqtt_log_detach(w, &log, &mc->node.key, mc->epoch, op);

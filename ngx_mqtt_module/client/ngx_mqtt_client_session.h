@@ -159,6 +159,14 @@ ngx_mqtt_reader_t *ngx_mqtt_client_session_reader(
     ngx_mqtt_client_session_t *ss, uint32_t number);
 
 
+/*
+ * ngx_mqtt_client_attach.c: the session becomes a reader of the log, for a
+ * subscription whose field was written before; the op is one of the client's.
+ */
+void ngx_mqtt_client_attach(ngx_mqtt_client_t *mc, ngx_str_t *log,
+    ngx_mqtt_op_t *op);
+
+
 /* ngx_mqtt_client_save.c */
 
 /* number of the save that will have the state as it is now */

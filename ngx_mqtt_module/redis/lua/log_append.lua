@@ -22,30 +22,27 @@ if redis.call('HEXISTS', KEYS[1], 'g') == 0 then
     return 0
 end
 
--- from the end, as long as messages are not older by more than a minute
+-- from the end, not further than messages of the last minute, nor than 10000
 
 if ARGV[5] == '1' then
     local id = string.sub(ARGV[1], 1, 16)
-    local newest = received(ARGV[1]) - 60000
-    local from = -1
-    local page
+    local oldest = received(ARGV[1]) - 60000
 
-    repeat
-        local older = true
-
-        page = redis.call('LRANGE', KEYS[2], from - 99, from)
+    for from = -1, -9901, -100 do
+        local page = redis.call('LRANGE', KEYS[2], from - 99, from)
 
         for i = #page, 1, -1 do
             if string.sub(page[i], 1, 16) == id then
                 return redis.call('HGET', KEYS[1], 'n') + from + 1 - #page + i
             end
-
-            older = older and received(page[i]) < newest
         end
 
-        from = from - 100
-
-    until #page < 100 or older
+        if #page < 100
+           or received(page[1]) < oldest and received(page[100]) < oldest
+        then
+            break
+        end
+    end
 end
 
 local length = redis.call('RPUSH', KEYS[2], ARGV[1])
