@@ -547,9 +547,7 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
 
-/* of a persistent session: the save of this number was sent; before it is
-   saved for the last time */
-void ngx_mqtt_client_share_saved(ngx_mqtt_client_t *mc, uint64_t save);
+/* of a persistent session, before it is saved for the last time */
 void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);
 
 /* the client is no member anymore: of any group, of this one */

@@ -171,8 +171,6 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
     ss->save_op = op;
     ss->sent++;
 
-    ngx_mqtt_client_share_saved(mc, ss->sent);
-
     if (ss->acking) {
         ss->acking = 0;
         ngx_mqtt_save_ack(mc);
@@ -369,7 +367,12 @@ ngx_mqtt_save_cursors(ngx_mqtt_client_t *mc)
          q = ngx_queue_next(q))
     {
         reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
-        reader->done = reader->read;
+
+        /* otherwise it is what the state had */
+
+        if (reader->attached) {
+            reader->done = reader->read;
+        }
     }
 
     if (mc->extra) {

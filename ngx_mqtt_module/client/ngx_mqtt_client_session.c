@@ -40,7 +40,7 @@ static ngx_int_t ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_claimed_t *claimed);
 static ngx_int_t ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc,
     ngx_keyval_t *field);
-static void ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss);
+static ngx_int_t ngx_mqtt_session_prune(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, ngx_str_t *share, uint32_t number);
 static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
@@ -224,7 +224,10 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 
     ss->ready = 1;
 
-    ngx_mqtt_session_prune(ss);
+    if (ngx_mqtt_session_prune(mc) != NGX_OK) {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        return;
+    }
 
     if (ss->nsettled > NGX_MQTT_SETTLE_SAVE) {
         (void) ngx_mqtt_client_save(mc);
@@ -238,28 +241,48 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 }
 
 
-/* what was acknowledged, but not in the state that was saved last */
+/*
+ * What was acknowledged, but not in the state that was saved last: the owner
+ * before us was stale by then, and his cursors were not.  So PUBREC has come,
+ * and the client may still wait for PUBREL, which keeps the packet id in use.
+ */
 
-static void
-ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss)
+static ngx_int_t
+ngx_mqtt_session_prune(ngx_mqtt_client_t *mc)
 {
-    ngx_uint_t                i;
-    ngx_mqtt_reader_t        *reader;
-    ngx_mqtt_session_mark_t  *mark;
+    uint16_t                    id;
+    ngx_uint_t                  i, qos;
+    ngx_mqtt_reader_t          *reader;
+    ngx_mqtt_session_mark_t    *mark;
+    ngx_mqtt_client_session_t  *ss;
 
+    ss = mc->session;
     i = 0;
 
     while (i < ss->resumed.n) {
         mark = &ss->resumed.marks[i];
         reader = ngx_mqtt_client_session_reader(ss, mark->reader);
 
-        if (reader == NULL || mark->number <= reader->read) {
-            ngx_mqtt_session_mark_remove(&ss->resumed, mark);
-
-        } else {
+        if (reader && mark->number > reader->read) {
             i++;
+            continue;
+        }
+
+        id = mark->packet_id;
+        qos = mark->qos;
+
+        ngx_mqtt_session_mark_remove(&ss->resumed, mark);
+
+        /* unless it comes again from another log */
+
+        if (qos == 2 && !ngx_mqtt_client_session_has_id(mc, id)
+            && ngx_mqtt_client_state_released(mc, id) != NGX_OK)
+        {
+            return NGX_ERROR;
         }
     }
+
+    return NGX_OK;
 }
 
 
@@ -401,8 +424,7 @@ ngx_mqtt_session_attach(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
 
     ss->pending++;
 
-    ngx_mqtt_log_attach(mc->worker, &sub->filter->node.key, &mc->node.key,
-                        mc->epoch, op);
+    ngx_mqtt_client_attach(mc, &sub->filter->node.key, op);
 
     return NGX_OK;
 }
@@ -489,7 +511,7 @@ ngx_mqtt_session_group(ngx_mqtt_client_t *mc, ngx_mqtt_sub_t *sub,
     ngx_sprintf(log.data, "$share/%V/%V", share, filter);
 
     if (attach) {
-        ngx_mqtt_log_attach(w, &log, &mc->node.key, mc->epoch, op);
+        ngx_mqtt_client_attach(mc, &log, op);
 
     } else {
         ngx_mqtt_log_detach(w, &log, &mc->node.key, mc->epoch, op);

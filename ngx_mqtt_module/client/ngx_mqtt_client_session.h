@@ -167,6 +167,14 @@ ngx_mqtt_reader_t *ngx_mqtt_client_session_reader(
     ngx_mqtt_client_session_t *ss, uint32_t number);
 
 
+/*
+ * ngx_mqtt_client_attach.c: the session becomes a reader of the log, for a
+ * subscription whose field was written before; the op is one of the client's.
+ */
+void ngx_mqtt_client_attach(ngx_mqtt_client_t *mc, ngx_str_t *log,
+    ngx_mqtt_op_t *op);
+
+
 /* ngx_mqtt_client_save.c */
 
 /* number of the save that will have the state as it is now */
@@ -229,6 +237,10 @@ ngx_int_t ngx_mqtt_client_state_write(ngx_mqtt_client_t *mc,
     ngx_str_t *state);
 ngx_int_t ngx_mqtt_client_state_read(ngx_mqtt_client_t *mc,
     ngx_str_t *state);
+
+/* a QoS 2 message after PUBREC: PUBREL is sent when the session is ready */
+ngx_int_t ngx_mqtt_client_state_released(ngx_mqtt_client_t *mc,
+    uint16_t packet_id);
 
 ngx_int_t ngx_mqtt_session_mark_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_session_marks_t *set, ngx_mqtt_session_mark_t *mark);

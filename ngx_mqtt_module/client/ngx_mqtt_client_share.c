@@ -16,6 +16,9 @@
  * (4) While it may become somebody else's it is not in the state of a
  *     persistent session.  What nobody else could get when the client leaves
  *     is, and waits for the client.
+ * (5) One of QoS 2 is the session's when its packet id is known to be saved:
+ *     a save that is refused, because somebody else has claimed the session,
+ *     leaves it to others.
  *
  * Called from: route/ (room, deliver), the client's end, UNSUBSCRIBE.
  */
@@ -139,34 +142,6 @@ ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob)
 }
 
 
-/* what is saved with its packet id is the session's from then on */
-
-void
-ngx_mqtt_client_share_saved(ngx_mqtt_client_t *mc, uint64_t save)
-{
-    ngx_queue_t          *q;
-    ngx_mqtt_window_t    *window;
-    ngx_mqtt_outbound_t  *ob;
-
-    window = &mc->extra->window;
-
-    if (window->nheld == 0) {
-        return;
-    }
-
-    for (q = ngx_queue_head(&window->sent);
-         q != ngx_queue_sentinel(&window->sent);
-         q = ngx_queue_next(q))
-    {
-        ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
-
-        if (ob->qos == 2 && ob->save && ob->save <= save) {
-            ngx_mqtt_client_share_done(ob);
-        }
-    }
-}
-
-
 /* the session goes on: what has no other member stays with it */
 
 void
@@ -199,7 +174,7 @@ ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc)
                 continue;
             }
 
-            /* not saved so far, and nobody has seen it */
+            /* not known to be saved, and nobody has seen it */
 
             ob->save = 0;
 

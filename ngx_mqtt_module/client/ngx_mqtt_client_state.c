@@ -57,8 +57,6 @@ static u_char *ngx_mqtt_state_read_one(u_char *p, u_char *end,
     ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_read_message(u_char *p, u_char *end,
     ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy, uint16_t packet_id);
-static ngx_int_t ngx_mqtt_state_released(ngx_mqtt_client_t *mc,
-    uint16_t packet_id);
 
 
 /* with numbers, or with its message, or after PUBREC; not what another member
@@ -511,8 +509,8 @@ ngx_mqtt_state_read_one(u_char *p, u_char *end, ngx_mqtt_client_t *mc)
     }
 
     if (flags & NGX_MQTT_STATE_RELEASED) {
-        return (ngx_mqtt_state_released(mc, mark.packet_id) == NGX_OK) ? p
-                                                                       : NULL;
+        return (ngx_mqtt_client_state_released(mc, mark.packet_id) == NGX_OK)
+               ? p : NULL;
     }
 
     if (flags & NGX_MQTT_STATE_MESSAGE) {
@@ -581,8 +579,8 @@ ngx_mqtt_state_read_message(u_char *p, u_char *end, ngx_mqtt_client_t *mc,
 }
 
 
-static ngx_int_t
-ngx_mqtt_state_released(ngx_mqtt_client_t *mc, uint16_t packet_id)
+ngx_int_t
+ngx_mqtt_client_state_released(ngx_mqtt_client_t *mc, uint16_t packet_id)
 {
     ngx_mqtt_copy_t       copy;
     ngx_mqtt_outbound_t  *ob;

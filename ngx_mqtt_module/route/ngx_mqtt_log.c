@@ -5,8 +5,7 @@
 
 
 /*
- * Readers of logs: attach, read, acknowledge, detach; the invariants are in
- * ngx_mqtt_log.h.
+ * Readers of logs: attach, read, detach; the invariants are in ngx_mqtt_log.h.
  *
  *     attach -> script -> attached -> listed in the index? -> done
  *                                     index -> listed -> done
@@ -18,11 +17,6 @@
 
 
 #include "ngx_mqtt_log_int.h"
-
-
-/* fields of a log among which its slowest reader is looked for */
-
-#define NGX_MQTT_LOG_FIELDS  16
 
 
 /* an attach or a detach under way; the filter's bytes are behind the struct */
@@ -42,6 +36,8 @@ static ngx_mqtt_log_step_t *ngx_mqtt_log_step(ngx_mqtt_worker_t *w,
 static void ngx_mqtt_log_step_done(ngx_mqtt_log_step_t *step, ngx_int_t rc);
 static void ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
     ngx_mqtt_op_pt done, ngx_str_t *client_id, uint64_t epoch);
+static void ngx_mqtt_log_reader_failed(ngx_mqtt_log_step_t *step,
+    ngx_mqtt_op_t *op);
 static void ngx_mqtt_log_attached(ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_log_parse_attached(ngx_mqtt_log_step_t *step,
     ngx_mqtt_redis_reply_t *reply, ngx_uint_t *listed);
@@ -176,9 +172,8 @@ ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
     ngx_mqtt_op_pt done, ngx_str_t *client_id, uint64_t epoch)
 {
     u_char              number[NGX_INT64_LEN];
-    ngx_str_t           keys[NGX_MQTT_GROUP_KEYS];
-    ngx_str_t           argv[NGX_MQTT_GROUP_KEYS + 2];
-    ngx_uint_t          nkeys;
+    ngx_str_t           keys[NGX_MQTT_GROUP_KEYS], argv[NGX_MQTT_LOG_KEYS + 5];
+    ngx_uint_t          n, nkeys;
     ngx_mqtt_op_t      *op;
     ngx_mqtt_worker_t  *w;
 
@@ -186,35 +181,62 @@ ngx_mqtt_log_reader(ngx_mqtt_log_step_t *step, ngx_uint_t script,
 
     op = ngx_mqtt_op_get(w, NULL, done, step);
 
-    if (op == NULL || ngx_mqtt_group_keys(w, &step->filter, keys) != NGX_OK) {
-
-        if (op) {
-            ngx_mqtt_op_cancel(op);
-        }
-
-        if (step->op) {
-            ngx_mqtt_op_post(step->op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
-            step->op = NULL;
-        }
-
-        ngx_mqtt_log_step_done(step, NGX_ERROR);
+    if (op == NULL || ngx_mqtt_log_keys(w, &step->filter, argv) != NGX_OK) {
+        ngx_mqtt_log_reader_failed(step, op);
         return;
     }
 
+    if (ngx_mqtt_group_keys(w, &step->filter, keys) != NGX_OK) {
+        ngx_mqtt_log_keys_free(w, argv);
+        ngx_mqtt_log_reader_failed(step, op);
+        return;
+    }
+
+    n = NGX_MQTT_LOG_KEYS;
+
     /* a log ends with everything that a group may have left */
 
-    nkeys = (script == NGX_MQTT_LUA_LOG_DETACH) ? NGX_MQTT_GROUP_KEYS : 2;
+    if (script == NGX_MQTT_LUA_LOG_DETACH) {
+        argv[n++] = keys[2];
+        argv[n++] = keys[3];
+    }
 
-    ngx_memcpy(argv, keys, nkeys * sizeof(ngx_str_t));
+    nkeys = n;
 
-    argv[nkeys] = *client_id;
-    argv[nkeys + 1].data = number;
-    argv[nkeys + 1].len = ngx_sprintf(number, "%uL", epoch) - number;
+    argv[n++] = *client_id;
 
-    ngx_mqtt_redis_script(w->redis, script, nkeys, nkeys + 2, argv,
+    argv[n].data = number;
+    argv[n++].len = ngx_sprintf(number, "%uL", epoch) - number;
+
+    if (script == NGX_MQTT_LUA_LOG_ATTACH) {
+        argv[n].len = 1;
+        argv[n++].data = (u_char *) (ngx_mqtt_group_is(&step->filter) ? "1"
+                                                                      : "0");
+    }
+
+    ngx_mqtt_redis_script(w->redis, script, nkeys, n, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_group_keys_free(w, keys);
+    ngx_mqtt_log_keys_free(w, argv);
+}
+
+
+/* out of memory */
+
+static void
+ngx_mqtt_log_reader_failed(ngx_mqtt_log_step_t *step, ngx_mqtt_op_t *op)
+{
+    if (op) {
+        ngx_mqtt_op_cancel(op);
+    }
+
+    if (step->op) {
+        ngx_mqtt_op_post(step->op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
+        step->op = NULL;
+    }
+
+    ngx_mqtt_log_step_done(step, NGX_ERROR);
 }
 
 
@@ -291,7 +313,7 @@ ngx_mqtt_log_parse_attached(ngx_mqtt_log_step_t *step,
 static void
 ngx_mqtt_log_indexed(ngx_mqtt_op_t *op)
 {
-    ngx_str_t             keys[2], argv[2];
+    ngx_str_t             keys[NGX_MQTT_LOG_KEYS], argv[2];
     ngx_mqtt_log_step_t  *step;
 
     step = op->data;
@@ -318,9 +340,12 @@ ngx_mqtt_log_indexed(ngx_mqtt_op_t *op)
 }
 
 
+/* { generation that has ended, the oldest message is not needed } */
+
 static void
 ngx_mqtt_log_detached(ngx_mqtt_op_t *op)
 {
+    ngx_str_t               *generation;
     ngx_mqtt_op_t           *index_op;
     ngx_mqtt_log_step_t     *step;
     ngx_mqtt_redis_reply_t  *reply;
@@ -328,13 +353,24 @@ ngx_mqtt_log_detached(ngx_mqtt_op_t *op)
     step = op->data;
     reply = op->result;
 
-    if (op->rc != NGX_OK || reply->type != NGX_MQTT_REDIS_STRING) {
+    if (op->rc != NGX_OK
+        || reply->type != NGX_MQTT_REDIS_ARRAY || reply->nelts != 2
+        || reply->elts[0]->type != NGX_MQTT_REDIS_STRING
+        || reply->elts[1]->type != NGX_MQTT_REDIS_INTEGER)
+    {
         ngx_mqtt_log_unexpected(op->worker, &step->filter, reply);
         ngx_mqtt_log_step_done(step, NGX_ERROR);
         return;
     }
 
-    if (reply->str.len == 0) {
+    generation = &reply->elts[0]->str;
+
+    if (generation->len == 0) {
+
+        if (reply->elts[1]->integer) {
+            ngx_mqtt_log_trim(op->worker, &step->filter);
+        }
+
         ngx_mqtt_log_step_done(step, NGX_OK);
         return;
     }
@@ -346,7 +382,7 @@ ngx_mqtt_log_detached(ngx_mqtt_op_t *op)
         return;
     }
 
-    ngx_mqtt_log_index_set(op->worker, &step->filter, &reply->str, 0,
+    ngx_mqtt_log_index_set(op->worker, &step->filter, generation, 0,
                            index_op);
 }
 
@@ -359,46 +395,19 @@ ngx_mqtt_log_unindexed(ngx_mqtt_op_t *op)
 
 
 void
-ngx_mqtt_log_ack(ngx_mqtt_worker_t *w, ngx_str_t *filter,
-    ngx_str_t *client_id, uint64_t epoch, uint64_t cursor)
-{
-    u_char     numbers[3][NGX_INT64_LEN];
-    ngx_str_t  argv[6];
-
-    if (ngx_mqtt_log_keys(w, filter, argv) != NGX_OK) {
-        return;
-    }
-
-    argv[2] = *client_id;
-
-    argv[3].data = numbers[0];
-    argv[3].len = ngx_sprintf(numbers[0], "%uL", epoch) - numbers[0];
-
-    argv[4].data = numbers[1];
-    argv[4].len = ngx_sprintf(numbers[1], "%uL", cursor) - numbers[1];
-
-    argv[5].data = numbers[2];
-    argv[5].len = ngx_sprintf(numbers[2], "%d", NGX_MQTT_LOG_FIELDS)
-                  - numbers[2];
-
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_ACK, 2, 6, argv,
-                          NGX_MQTT_REDIS_WAIT, NULL);
-
-    ngx_mqtt_log_keys_free(w, argv);
-}
-
-
-void
 ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter, uint64_t cursor,
     ngx_uint_t max, size_t size, ngx_mqtt_op_t *op)
 {
-    u_char     numbers[3][NGX_INT64_LEN];
-    ngx_str_t  argv[5];
+    u_char     numbers[4][NGX_INT64_LEN];
+    ngx_str_t  keys[NGX_MQTT_LOG_KEYS], argv[6];
 
-    if (ngx_mqtt_log_keys(w, filter, argv) != NGX_OK) {
+    if (ngx_mqtt_log_keys(w, filter, keys) != NGX_OK) {
         ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
     }
+
+    argv[0] = keys[0];
+    argv[1] = keys[1];
 
     argv[2].data = numbers[0];
     argv[2].len = ngx_sprintf(numbers[0], "%uL", cursor) - numbers[0];
@@ -409,10 +418,13 @@ ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter, uint64_t cursor,
     argv[4].data = numbers[2];
     argv[4].len = ngx_sprintf(numbers[2], "%uz", size) - numbers[2];
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 5, argv,
+    argv[5].data = numbers[3];
+    argv[5].len = ngx_mqtt_log_oldest(w, numbers[3]) - numbers[3];
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 6, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
-    ngx_mqtt_log_keys_free(w, argv);
+    ngx_mqtt_log_keys_free(w, keys);
 }
 
 
@@ -472,30 +484,45 @@ ngx_mqtt_log_page_msg(ngx_mqtt_worker_t *w, ngx_mqtt_log_page_t *page,
 }
 
 
+u_char *
+ngx_mqtt_log_oldest(ngx_mqtt_worker_t *w, u_char *p)
+{
+    uint64_t     now;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+    now = (uint64_t) tp->sec * 1000 + tp->msec;
+
+    return ngx_sprintf(p, "%uL", now - w->gateway->offline_retention);
+}
+
+
 /* the hash tag begins with "f:", so no filter makes it empty */
 
 ngx_int_t
 ngx_mqtt_log_keys(ngx_mqtt_worker_t *w, ngx_str_t *filter, ngx_str_t *keys)
 {
-    u_char     *p;
-    size_t      len;
-    ngx_str_t  *prefix;
+    u_char           *p;
+    size_t            len;
+    ngx_str_t        *prefix;
+    ngx_uint_t        i;
+    static ngx_str_t  suffixes[NGX_MQTT_LOG_KEYS] = {
+        ngx_string(""), ngx_string("l"), ngx_string("c")
+    };
 
     prefix = &w->gateway->redis_prefix;
     len = prefix->len + sizeof("{f:}") - 1 + filter->len;
 
-    p = ngx_mqtt_alloc(w, 2 * len + 1);
+    p = ngx_mqtt_alloc(w, NGX_MQTT_LOG_KEYS * (len + 1));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    keys[0].data = p;
-    keys[0].len = len;
-    p = ngx_sprintf(p, "%V{f:%V}", prefix, filter);
-
-    keys[1].data = p;
-    keys[1].len = len + 1;
-    ngx_sprintf(p, "%V{f:%V}l", prefix, filter);
+    for (i = 0; i < NGX_MQTT_LOG_KEYS; i++) {
+        keys[i].data = p;
+        p = ngx_sprintf(p, "%V{f:%V}%V", prefix, filter, &suffixes[i]);
+        keys[i].len = p - keys[i].data;
+    }
 
     return NGX_OK;
 }
@@ -504,7 +531,7 @@ ngx_mqtt_log_keys(ngx_mqtt_worker_t *w, ngx_str_t *filter, ngx_str_t *keys)
 void
 ngx_mqtt_log_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
 {
-    ngx_mqtt_free(w, keys[0].data, 2 * keys[0].len + 1);
+    ngx_mqtt_free(w, keys[0].data, NGX_MQTT_LOG_KEYS * (keys[0].len + 1));
 }
 
 

@@ -61,7 +61,10 @@ void ngx_mqtt_log_attach(ngx_mqtt_worker_t *w, ngx_str_t *filter,
 void ngx_mqtt_log_detach(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *client_id, uint64_t epoch, ngx_mqtt_op_t *op);
 
-/* moves the cursor of the reader; a stale epoch changes nothing */
+/*
+ * ngx_mqtt_log_trim.c: moves the cursor of the reader; a stale epoch changes
+ * nothing.  Then drops what no reader needs any longer.  Waits for Redis.
+ */
 void ngx_mqtt_log_ack(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *client_id, uint64_t epoch, uint64_t cursor);
 

@@ -36,7 +36,6 @@ static ngx_mqtt_append_t *ngx_mqtt_append_create(ngx_mqtt_worker_t *w,
     ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_append_send(ngx_mqtt_append_t *ap, ngx_uint_t n,
     ngx_str_t *entry);
-static u_char *ngx_mqtt_append_oldest(ngx_mqtt_worker_t *w, u_char *p);
 static void ngx_mqtt_append_replied(ngx_mqtt_op_t *op);
 static void ngx_mqtt_append_finish(ngx_mqtt_append_t *ap);
 
@@ -146,8 +145,8 @@ ngx_mqtt_append_create(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op)
 static ngx_int_t
 ngx_mqtt_append_send(ngx_mqtt_append_t *ap, ngx_uint_t n, ngx_str_t *entry)
 {
-    u_char                max[NGX_INT_T_LEN], oldest[NGX_INT64_LEN];
-    ngx_str_t             argv[6];
+    u_char                numbers[3][NGX_INT64_LEN];
+    ngx_str_t             argv[NGX_MQTT_LOG_KEYS + 5], *args;
     ngx_mqtt_op_t        *op;
     ngx_mqtt_worker_t    *w;
 
@@ -168,37 +167,31 @@ ngx_mqtt_append_send(ngx_mqtt_append_t *ap, ngx_uint_t n, ngx_str_t *entry)
 
     op->ctx = &ap->logged.positions[n];
 
-    argv[2] = *entry;
+    args = argv + NGX_MQTT_LOG_KEYS;
 
-    argv[3].data = max;
-    argv[3].len = ngx_sprintf(max, "%i", w->gateway->offline_messages) - max;
+    args[0] = *entry;
 
-    argv[4].data = oldest;
-    argv[4].len = ngx_mqtt_append_oldest(w, oldest) - oldest;
+    args[1].data = numbers[0];
+    args[1].len = ngx_sprintf(numbers[0], "%i", w->gateway->offline_messages)
+                  - numbers[0];
 
-    ngx_str_set(&argv[5], "0");
+    args[2].data = numbers[1];
+    args[2].len = ngx_mqtt_log_oldest(w, numbers[1]) - numbers[1];
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_APPEND, 2, 6, argv,
+    args[3].data = numbers[2];
+    args[3].len = ngx_sprintf(numbers[2], "%M", w->gateway->offline_retention
+                                                + NGX_MQTT_LOG_POLL)
+                  - numbers[2];
+
+    ngx_str_set(&args[4], "0");
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_APPEND,
+                          NGX_MQTT_LOG_KEYS, NGX_MQTT_LOG_KEYS + 5, argv,
                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_MARK, op);
 
     ngx_mqtt_log_keys_free(w, argv);
 
     return NGX_OK;
-}
-
-
-/* messages received before that are too old */
-
-static u_char *
-ngx_mqtt_append_oldest(ngx_mqtt_worker_t *w, u_char *p)
-{
-    uint64_t     now;
-    ngx_time_t  *tp;
-
-    tp = ngx_timeofday();
-    now = (uint64_t) tp->sec * 1000 + tp->msec;
-
-    return ngx_sprintf(p, "%uL", now - w->gateway->offline_retention);
 }
 
 

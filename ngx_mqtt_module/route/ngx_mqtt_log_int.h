@@ -65,10 +65,20 @@ struct ngx_mqtt_logs_s {
 };
 
 
-/* both keys of a log in one block; freed by the caller */
+/* the hash, the list, the tally */
+
+#define NGX_MQTT_LOG_KEYS         3
+
+/* the keys of a log in one block; freed by the caller */
 ngx_int_t ngx_mqtt_log_keys(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *keys);
 void ngx_mqtt_log_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
+
+/* what was received before, ms since the epoch, is too old */
+u_char *ngx_mqtt_log_oldest(ngx_mqtt_worker_t *w, u_char *p);
+
+/* ngx_mqtt_log_trim.c: drops what no reader needs; nobody waits for it */
+void ngx_mqtt_log_trim(ngx_mqtt_worker_t *w, ngx_str_t *filter);
 
 ngx_int_t ngx_mqtt_log_index_start(ngx_mqtt_worker_t *w);
 void ngx_mqtt_log_index_stop(ngx_mqtt_worker_t *w);

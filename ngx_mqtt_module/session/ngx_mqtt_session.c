@@ -17,6 +17,7 @@
 
 static ngx_int_t ngx_mqtt_session_make_keys(ngx_mqtt_worker_t *w);
 static void ngx_mqtt_session_saved(ngx_mqtt_op_t *op);
+static void ngx_mqtt_session_has_replied(ngx_mqtt_op_t *op);
 
 
 /* what is behind the prefix; "%V" is the owner */
@@ -307,6 +308,55 @@ ngx_mqtt_session_saved(ngx_mqtt_op_t *op)
     }
 
     ngx_mqtt_op_complete(op->data, rc, reason, NULL);
+}
+
+
+void
+ngx_mqtt_session_has(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *field, ngx_mqtt_op_t *op)
+{
+    ngx_str_t       argv[3];
+    ngx_mqtt_op_t  *redis_op;
+
+    redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_has_replied, op);
+
+    if (redis_op == NULL
+        || ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK)
+    {
+        if (redis_op) {
+            ngx_mqtt_op_cancel(redis_op);
+        }
+
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
+
+    ngx_str_set(&argv[0], "HEXISTS");
+    argv[2] = *field;
+
+    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, redis_op);
+
+    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+}
+
+
+static void
+ngx_mqtt_session_has_replied(ngx_mqtt_op_t *op)
+{
+    ngx_int_t                rc;
+    ngx_mqtt_redis_reply_t  *reply;
+
+    reply = op->result;
+    rc = NGX_ERROR;
+
+    if (op->rc == NGX_OK && reply->type == NGX_MQTT_REDIS_INTEGER) {
+        rc = reply->integer ? NGX_OK : NGX_DECLINED;
+    }
+
+    ngx_mqtt_op_complete(op->data, rc,
+                         (rc == NGX_ERROR) ? NGX_MQTT_SERVER_UNAVAILABLE
+                                           : NGX_MQTT_SUCCESS,
+                         NULL);
 }
 
 

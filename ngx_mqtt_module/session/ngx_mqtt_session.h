@@ -220,6 +220,13 @@ void ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_op_t *op);
 
 /*
+ * Whether a session has a field, whoever owns it: the op completes with
+ * NGX_OK, NGX_DECLINED (no), or NGX_ERROR.  Waits for Redis when it is away.
+ */
+void ngx_mqtt_session_has(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *field, ngx_mqtt_op_t *op);
+
+/*
  * The session is free to be claimed and lives on for "expiry" seconds.  Waits
  * for Redis when it is away.
  */

@@ -3,9 +3,11 @@
 -- KEYS[1], KEYS[2]  `{f:<filter>}`, `{f:<filter>}l`
 -- ARGV[1]  the number behind which to read
 -- ARGV[2], ARGV[3]  messages and bytes of a page; at least one message
+-- ARGV[4]  received before that they are too old, ms
 --
 -- Returns the number of the last message of the log, or -1 when there is no
--- log; the number of the first message of the page; the messages.
+-- log; the number of the first message of the page; the messages. A page of
+-- which all are too old is empty, and begins behind them.
 
 local last = redis.call('HGET', KEYS[1], 'n')
 
@@ -19,17 +21,25 @@ local first = last - redis.call('LLEN', KEYS[2]) + 1
 local from = math.max(first, tonumber(ARGV[1]) + 1)
 local page = redis.call('LRANGE', KEYS[2], from - first,
                         from - first + tonumber(ARGV[2]) - 1)
+local oldest = tonumber(ARGV[4])
 local reply = { last, from }
 local size = 0
 
 for i, message in ipairs(page) do
-    size = size + #message
+    local high, low = struct.unpack('>I4I4', string.sub(message, 17, 24))
 
-    if i > 1 and size > tonumber(ARGV[3]) then
-        break
+    if size == 0 and high * 4294967296 + low < oldest then
+        reply[2] = from + i
+
+    else
+        size = size + #message
+
+        if #reply > 2 and size > tonumber(ARGV[3]) then
+            break
+        end
+
+        reply[#reply + 1] = message
     end
-
-    reply[#reply + 1] = message
 end
 
 return reply

@@ -1,0 +1,70 @@
+#!/usr/bin/perl
+
+# Copyright (C) ngx_mqtt_module authors
+
+# A subscription of a session that somebody else has claimed meanwhile leaves
+# no reader behind, which nobody would ever detach; one that is in the session
+# has its reader, also if the client is gone before SUBACK.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use MqttTest;
+use Test::More tests => 9;
+
+###############################################################################
+
+my $t = MqttTest->new;
+
+$t->write_conf;
+$t->run;
+
+my $redis = $t->redis;
+my $session = 'test:{c:device}';
+
+for my $filter ('a/b', 'a/+', '$share/g/a/b') {
+    my $c = device();
+
+    $redis->command('HINCRBY', $session, 'e', 1);
+    $c->send(SUBSCRIBE => packet_id => 1, filters => [ [ $filter, 1 ] ]);
+    $c->expect_disconnect(0x8e);
+
+    ok(wait_for { !$redis->keys('*{f:*') }, "$filter: no reader is left");
+    $redis->command('DEL', $session);
+}
+
+# the client does not wait for SUBACK
+
+my $c = device();
+
+$redis->pause;
+$c->send(SUBSCRIBE => packet_id => 1, filters => [ [ 'a/+', 1 ] ]);
+$c->queue('PINGREQ');
+$c->flush;
+$c->expect_nothing(0.3, 'it waits for Redis');
+$c->abort;
+$redis->resume;
+
+ok(wait_for { ($redis->command('HGET', $session, 'o') // 'x') eq '' },
+   'it has left');
+is_deeply([ grep { /^r/ } @{ $redis->command('HKEYS', 'test:{f:a/+}') } ],
+          [ 'rdevice' ], 'what is in the session has its reader');
+
+$c = device();
+$c->disconnect(props => [ [ session_expiry => 0 ] ]);
+wait_for { !$redis->keys('*{f:*') } or diag('not ended');
+
+###############################################################################
+
+sub device {
+    wait_for { ($redis->command('HGET', $session, 'o') // '') eq '' } 5;
+
+    return $t->client(client_id => 'device', clean => 0,
+                      props => [ [ session_expiry => 100 ] ]);
+}
+
+###############################################################################
