@@ -676,7 +676,6 @@ static ngx_int_t
 ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
     uint64_t id)
 {
-    ngx_str_t                ping;
     ngx_mqtt_op_t           *op;
     ngx_mqtt_claim_taken_t  *taken;
 
@@ -695,9 +694,7 @@ ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
     taken->peer = *peer;
     taken->id = id;
 
-    ngx_str_set(&ping, "PING");
-
-    ngx_mqtt_redis_command(w->redis, 1, &ping, 0, op);
+    ngx_mqtt_redis_sync(w->redis, op);
 
     return NGX_OK;
 }
