@@ -13,7 +13,8 @@
  *     ngx_mqtt_redis_login.c    AUTH, SELECT ... PING
  *     ngx_mqtt_redis_reply.c    hiredis' reader over an arena
  *     ngx_mqtt_redis_script.c   SHA1 of the Lua texts, EVALSHA, NOSCRIPT
- *     ngx_mqtt_redis_cluster.c  Redis Cluster: nodes, the map of slots
+ *     ngx_mqtt_redis_cluster.c  Redis Cluster: nodes
+ *     ngx_mqtt_redis_slots.c    Redis Cluster: slots of keys, the map
  *     ngx_mqtt_redis_detour.c   Redis Cluster: MOVED, ASK, TRYAGAIN
  *     ngx_mqtt_redis_conf.c     the directive
  *
@@ -276,10 +277,9 @@ ngx_int_t ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
     ngx_mqtt_redis_reply_t *reply);
 
 
-/* ngx_mqtt_redis_cluster.c; the first two for any front */
+/* ngx_mqtt_redis_cluster.c; the first one for any front */
 
 void ngx_mqtt_redis_connect_front(ngx_mqtt_redis_t *front);
-ngx_uint_t ngx_mqtt_redis_slot(ngx_uint_t argc, ngx_str_t *argv);
 
 ngx_int_t ngx_mqtt_redis_cluster_create(ngx_mqtt_redis_t *front);
 void ngx_mqtt_redis_cluster_shut(ngx_mqtt_redis_t *front);
@@ -291,9 +291,6 @@ ngx_mqtt_redis_t *ngx_mqtt_redis_cluster_route(ngx_mqtt_redis_t *front,
     ngx_mqtt_redis_cmd_t *cmd);
 ngx_mqtt_redis_t *ngx_mqtt_redis_cluster_node(ngx_mqtt_redis_t *front,
     struct sockaddr *sockaddr, socklen_t socklen);
-/* "host:port" of a reply of node r */
-ngx_mqtt_redis_t *ngx_mqtt_redis_cluster_node_name(ngx_mqtt_redis_t *r,
-    ngx_str_t *host, in_port_t port);
 void ngx_mqtt_redis_cluster_give(ngx_mqtt_redis_t *front, ngx_uint_t slot,
     ngx_mqtt_redis_t *node);
 void ngx_mqtt_redis_cluster_need(ngx_mqtt_redis_t *node);
@@ -301,9 +298,17 @@ void ngx_mqtt_redis_cluster_post(ngx_mqtt_redis_t *front);
 /* the state of a node has changed */
 void ngx_mqtt_redis_cluster_ready(ngx_mqtt_redis_t *node);
 void ngx_mqtt_redis_cluster_lost(ngx_mqtt_redis_t *node);
+
+
+/* ngx_mqtt_redis_slots.c */
+
+ngx_uint_t ngx_mqtt_redis_slot(ngx_uint_t argc, ngx_str_t *argv);
 /* NGX_ERROR: the connection is closed */
 ngx_int_t ngx_mqtt_redis_cluster_slots(ngx_mqtt_redis_t *node,
     ngx_mqtt_redis_reply_t *reply);
+/* "host:port" of a reply of node r */
+ngx_mqtt_redis_t *ngx_mqtt_redis_cluster_node_name(ngx_mqtt_redis_t *r,
+    ngx_str_t *host, in_port_t port);
 
 
 /* ngx_mqtt_redis_detour.c */

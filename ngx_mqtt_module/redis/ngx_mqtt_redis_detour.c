@@ -221,7 +221,11 @@ ngx_mqtt_redis_detour_target(ngx_mqtt_redis_t *node,
 
     end = reply->str.data + reply->str.len;
 
-    for (p = end; p > reply->str.data && p[-1] != ':'; p--) { /* void */ }
+    p = end;
+
+    while (p > reply->str.data && p[-1] != ':') {
+        p--;
+    }
 
     port = ngx_atoi(p, end - p);
 
