@@ -45,6 +45,9 @@ my @good = (
     "127.0.0.1 ssl $ca $cert $key ssl_name=redis.example",
     "[::1]:6380 ssl $ca",
     "unix:/tmp/redis.sock ssl $ca ssl_name=redis.example",
+    '127.0.0.1:7000 127.0.0.1:7001 [::1]:7002 password=s3cret',
+    'localhost 127.0.0.1:7001',
+    'localhost cluster timeout=1s',
 );
 
 my @bad = (
@@ -54,8 +57,16 @@ my @bad = (
     [ 'host.invalid', qr/host not found in address "host\.invalid"/ ],
     [ 'redis://u:s3cret@127.0.0.1', qr/not a URL/ ],
     [ 'u:s3cret@127.0.0.1', qr/not a URL/ ],
-    [ '127.0.0.1:7000 127.0.0.1:7001',
-      qr/several addresses, Redis Cluster, are not supported yet/ ],
+    [ '127.0.0.1:7000 127.0.0.1:7001:1', qr/invalid port in address/ ],
+    [ '127.0.0.1:7000 s3cret@127.0.0.1:7001', qr/not a URL/ ],
+    [ '127.0.0.1:7000 timeout=1s 127.0.0.1:7001',
+      qr/an address of Redis stands behind a parameter/ ],
+    [ '127.0.0.1:7000 127.0.0.1:7001 db=1',
+      qr/"db" with Redis Cluster, which has one database only/ ],
+    [ '127.0.0.1 cluster db=0', qr/"db" with Redis Cluster/ ],
+    [ '127.0.0.1:7000 unix:/tmp/redis.sock',
+      qr{"unix:/tmp/redis\.sock" of Redis Cluster is a UNIX domain socket} ],
+    [ '127.0.0.1 cluster=on', qr/invalid parameter "cluster"/ ],
     [ '127.0.0.1 nonsense', qr/invalid parameter "nonsense"/ ],
     [ '127.0.0.1 pasword=s3cret', qr/invalid parameter "pasword"/ ],
     [ '127.0.0.1 password=', qr/empty parameter "password"/ ],

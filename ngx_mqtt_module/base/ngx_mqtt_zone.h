@@ -102,6 +102,8 @@
     X(redis_commands, COUNTER, "commands sent to Redis")                      \
     X(redis_errors, COUNTER, "commands that failed")                          \
     X(redis_reconnects, COUNTER, "connections to Redis made again")           \
+    X(redis_moved, COUNTER, "commands for a slot that another node has")      \
+    X(redis_asked, COUNTER, "commands for a slot that is just moving")        \
     X(bus_frames_in, COUNTER, "frames received from other workers")           \
     X(bus_frames_out, COUNTER, "frames sent to other workers")                \
     X(inbox_frames_in, COUNTER, "frames received from other nodes")           \

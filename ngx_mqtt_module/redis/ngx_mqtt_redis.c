@@ -36,7 +36,9 @@
 #define NGX_MQTT_REDIS_READS  64
 
 
-static ngx_mqtt_redis_t *ngx_mqtt_redis_create(ngx_mqtt_worker_t *w);
+static ngx_uint_t ngx_mqtt_redis_refuses(ngx_mqtt_redis_t *r,
+    ngx_mqtt_redis_t *n, ngx_mqtt_redis_cmd_t *cmd);
+static void ngx_mqtt_redis_poll(ngx_mqtt_redis_t *r, ngx_msec_t timeout);
 static void ngx_mqtt_redis_flush_handler(ngx_event_t *ev);
 static void ngx_mqtt_redis_flush(ngx_mqtt_redis_t *r);
 static size_t ngx_mqtt_redis_fill(ngx_mqtt_redis_t *r);
@@ -61,7 +63,13 @@ ngx_mqtt_redis_start(ngx_mqtt_worker_t *w)
         return NGX_ERROR;
     }
 
-    ngx_mqtt_redis_connect(w->redis);
+    if (w->redis->conf->cluster
+        && ngx_mqtt_redis_cluster_create(w->redis) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_mqtt_redis_connect_front(w->redis);
 
     return NGX_OK;
 }
@@ -73,17 +81,23 @@ ngx_mqtt_redis_open(ngx_mqtt_worker_t *w)
     ngx_mqtt_redis_t  *r;
 
     r = ngx_mqtt_redis_create(w);
-
-    if (r) {
-        r->own = 1;
-        ngx_mqtt_redis_connect(r);
+    if (r == NULL) {
+        return NULL;
     }
+
+    r->own = 1;
+
+    if (r->conf->cluster && ngx_mqtt_redis_cluster_create(r) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_mqtt_redis_connect_front(r);
 
     return r;
 }
 
 
-static ngx_mqtt_redis_t *
+ngx_mqtt_redis_t *
 ngx_mqtt_redis_create(ngx_mqtt_worker_t *w)
 {
     u_char            *p;
@@ -107,7 +121,10 @@ ngx_mqtt_redis_create(ngx_mqtt_worker_t *w)
     r->ident.fd = (intptr_t) -1;
 
     r->worker = w;
+    r->front = r;
     r->conf = w->gateway->redis;
+    r->addrs = r->conf->addrs;
+    r->naddrs = r->conf->naddrs;
 
     r->log = *w->log;
     r->log.handler = ngx_mqtt_redis_log_error;
@@ -155,6 +172,10 @@ ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r)
     }
 
     ngx_mqtt_redis_requeue_all(r, NGX_MQTT_REDIS_KEEP_NONE);
+
+    if (r->cluster) {
+        ngx_mqtt_redis_cluster_shut(r);
+    }
 }
 
 
@@ -162,8 +183,6 @@ void
 ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
 {
     ngx_msec_t         end;
-    struct pollfd      pfd;
-    ngx_connection_t  *c;
     ngx_mqtt_redis_t  *r;
 
     r = w->redis;
@@ -175,30 +194,19 @@ ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
     ngx_time_update();
     end = ngx_current_msec + timeout;
 
-    while (r->pending && r->state == NGX_MQTT_REDIS_READY) {
+    while (r->total) {
 
-        ngx_mqtt_redis_flush(r);
+        if (r->cluster) {
 
-        if (r->state != NGX_MQTT_REDIS_READY) {
+            if (!ngx_mqtt_redis_cluster_poll(r, ngx_mqtt_redis_poll)) {
+                return;
+            }
+
+        } else if (r->state == NGX_MQTT_REDIS_READY) {
+            ngx_mqtt_redis_poll(r, 10);
+
+        } else {
             return;
-        }
-
-        c = r->peer.connection;
-
-        pfd.fd = c->fd;
-        pfd.events = c->write->ready ? POLLIN : POLLIN|POLLOUT;
-        pfd.revents = 0;
-
-        (void) poll(&pfd, 1, 10);
-
-        if (pfd.revents & POLLOUT) {
-            c->write->ready = 1;
-        }
-
-        if (pfd.revents & ~POLLOUT) {
-            c->read->ready = 1;
-            c->read->available = -1;
-            ngx_mqtt_redis_read_handler(c->read);
         }
 
         if (!ngx_queue_empty(&w->ops_completed)) {
@@ -210,6 +218,40 @@ ngx_mqtt_redis_finish(ngx_mqtt_worker_t *w, ngx_msec_t timeout)
         if ((ngx_msec_int_t) (ngx_current_msec - end) >= 0) {
             return;
         }
+    }
+}
+
+
+/* a turn of the event loop for one connection that is ready */
+
+static void
+ngx_mqtt_redis_poll(ngx_mqtt_redis_t *r, ngx_msec_t timeout)
+{
+    struct pollfd      pfd;
+    ngx_connection_t  *c;
+
+    ngx_mqtt_redis_flush(r);
+
+    if (r->state != NGX_MQTT_REDIS_READY) {
+        return;
+    }
+
+    c = r->peer.connection;
+
+    pfd.fd = c->fd;
+    pfd.events = c->write->ready ? POLLIN : POLLIN|POLLOUT;
+    pfd.revents = 0;
+
+    (void) poll(&pfd, 1, (int) timeout);
+
+    if (pfd.revents & POLLOUT) {
+        c->write->ready = 1;
+    }
+
+    if (pfd.revents & ~POLLOUT) {
+        c->read->ready = 1;
+        c->read->available = -1;
+        ngx_mqtt_redis_read_handler(c->read);
     }
 }
 
@@ -231,14 +273,14 @@ ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r)
 ngx_uint_t
 ngx_mqtt_redis_pending(ngx_mqtt_redis_t *r)
 {
-    return r->pending;
+    return r->total;
 }
 
 
 ngx_uint_t
 ngx_mqtt_redis_full(ngx_mqtt_redis_t *r)
 {
-    if (r->pending < r->conf->queue && r->size < NGX_MQTT_REDIS_QUEUE) {
+    if (r->total < r->conf->queue && r->size < NGX_MQTT_REDIS_QUEUE) {
         return 0;
     }
 
@@ -252,8 +294,15 @@ void
 ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc, ngx_str_t *argv,
     ngx_uint_t flags, ngx_mqtt_op_t *op)
 {
-    ngx_mqtt_redis_submit(r, ngx_mqtt_redis_cmd_create(r, 0, NULL, argc, argv),
-                          flags, op);
+    ngx_mqtt_redis_cmd_t  *cmd;
+
+    cmd = ngx_mqtt_redis_cmd_create(r, 0, NULL, argc, argv);
+
+    if (cmd && r->cluster) {
+        cmd->slot = ngx_mqtt_redis_slot(argc, argv);
+    }
+
+    ngx_mqtt_redis_submit(r, cmd, flags, op);
 }
 
 
@@ -263,51 +312,125 @@ void
 ngx_mqtt_redis_submit(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     ngx_uint_t flags, ngx_mqtt_op_t *op)
 {
-    ngx_uint_t  wait;
-
-    wait = (flags & NGX_MQTT_REDIS_WAIT) ? 1 : 0;
+    ngx_mqtt_redis_t  *n;
 
     if (cmd == NULL) {
         ngx_mqtt_redis_fail(r, op);
         return;
     }
 
-    if (r->state != NGX_MQTT_REDIS_READY) {
-
-        if (r->state == NGX_MQTT_REDIS_STOPPED || (r->down && !wait)) {
-            goto refused;
-        }
-
-        if (r->pending >= r->conf->queue) {
-
-            if (!r->warned) {
-                r->warned = 1;
-                ngx_log_error(NGX_LOG_WARN, r->worker->log, 0,
-                              "%ui commands wait for Redis, more are "
-                              "refused, gateway: \"%V\"",
-                              r->pending, &r->worker->gateway->name);
-            }
-
-            goto refused;
-        }
-    }
-
     cmd->op = op;
-    cmd->wait = wait;
+    cmd->wait = (flags & NGX_MQTT_REDIS_WAIT) ? 1 : 0;
     cmd->mark = (flags & NGX_MQTT_REDIS_MARK) ? 1 : 0;
 
+    r->total++;
+
+    n = r->cluster ? ngx_mqtt_redis_cluster_route(r, cmd) : r;
+
+    if (n->state != NGX_MQTT_REDIS_READY
+        && ngx_mqtt_redis_refuses(r, n, cmd))
+    {
+        ngx_mqtt_redis_give_up(r, cmd);
+        return;
+    }
+
+    if (r->cluster && n == r && r->cluster->known) {
+        ngx_mqtt_redis_detour_add(r, cmd);
+        return;
+    }
+
+    ngx_mqtt_redis_attach(n, cmd);
+    ngx_mqtt_redis_requeue(n, cmd);
+    ngx_mqtt_redis_hold(n);
+}
+
+
+static ngx_uint_t
+ngx_mqtt_redis_refuses(ngx_mqtt_redis_t *r, ngx_mqtt_redis_t *n,
+    ngx_mqtt_redis_cmd_t *cmd)
+{
+    if (r->state == NGX_MQTT_REDIS_STOPPED || (n->down && !cmd->wait)) {
+        return 1;
+    }
+
+    if (r->cluster && n == r && ngx_mqtt_redis_detour_refuses(r, cmd)) {
+        return 1;
+    }
+
+    /* this one is counted already */
+
+    if (r->total <= r->conf->queue) {
+        return 0;
+    }
+
+    if (!r->warned) {
+        r->warned = 1;
+        ngx_log_error(NGX_LOG_WARN, r->worker->log, 0,
+                      "%ui commands wait for Redis, more are refused, "
+                      "gateway: \"%V\"",
+                      r->total - 1, &r->worker->gateway->name);
+    }
+
+    return 1;
+}
+
+
+void
+ngx_mqtt_redis_attach(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
+{
     if (r->pending++ == 0) {
         r->heard = ngx_current_msec;
     }
 
-    ngx_mqtt_redis_requeue(r, cmd);
-    ngx_mqtt_redis_hold(r);
+    if (cmd->eval) {
+        r->evals[cmd->script]++;
+    }
 
-    return;
+    if (ngx_mqtt_redis_is_node(r) && cmd->slot != NGX_MQTT_REDIS_NO_SLOT) {
+        r->front->cluster->slots[cmd->slot].attached++;
+    }
+}
 
-refused:
+
+void
+ngx_mqtt_redis_detach(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
+{
+    ngx_mqtt_redis_slot_t  *slot;
+
+    r->pending--;
+
+    if (cmd->eval) {
+        r->evals[cmd->script]--;
+    }
+
+    if (!ngx_mqtt_redis_is_node(r)) {
+        return;
+    }
+
+    if (cmd->slot != NGX_MQTT_REDIS_NO_SLOT) {
+        slot = &r->front->cluster->slots[cmd->slot];
+
+        if (--slot->attached == 0 && slot->detour) {
+            ngx_mqtt_redis_cluster_post(r->front);
+        }
+    }
+
+    if (r->pending == 0 && (r->nslots == 0 || r->own)) {
+        ngx_mqtt_redis_cluster_post(r->front);
+    }
+}
+
+
+void
+ngx_mqtt_redis_give_up(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
+{
+    ngx_mqtt_op_t  *op;
+
+    op = cmd->op;
 
     ngx_mqtt_redis_cmd_free(r, cmd);
+    r->front->total--;
+
     ngx_mqtt_redis_fail(r, op);
 }
 
@@ -332,15 +455,24 @@ ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 void
 ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r)
 {
+    ngx_mqtt_redis_t  *front;
+
+    front = r->front;
+
     r->timer.cancelable = (r->pending == 0 || r->worker->drain_forced
                            || r->own);
 
-    if (r->full
-        && r->pending <= r->conf->queue / 2
-        && r->size <= NGX_MQTT_REDIS_QUEUE / 2)
+    if (front->full
+        && front->total <= front->conf->queue / 2
+        && front->size <= NGX_MQTT_REDIS_QUEUE / 2)
     {
-        r->full = 0;
+        front->full = 0;
         ngx_post_event(&r->worker->resume_event, &ngx_posted_events);
+    }
+
+    if (front->cluster) {
+        front->timer.cancelable = (front->total == 0
+                                   || r->worker->drain_forced || r->own);
     }
 
     if (r->pending
@@ -609,6 +741,13 @@ ngx_mqtt_redis_answer(ngx_mqtt_redis_t *r, ngx_mqtt_redis_reply_t *reply)
         return NGX_OK;
     }
 
+    if (ngx_mqtt_redis_is_node(r)
+        && reply->type == NGX_MQTT_REDIS_ERROR
+        && ngx_mqtt_redis_detour_reply(r, cmd, reply))
+    {
+        return NGX_OK;
+    }
+
     ngx_mqtt_redis_complete(r, cmd, reply);
 
     return NGX_OK;
@@ -623,9 +762,10 @@ ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
 
     op = cmd->op;
 
+    ngx_mqtt_redis_detach(r, cmd);
     ngx_mqtt_redis_cmd_free(r, cmd);
 
-    r->pending--;
+    r->front->total--;
     ngx_mqtt_redis_hold(r);
 
     if (reply->type != NGX_MQTT_REDIS_ERROR) {
@@ -687,7 +827,6 @@ void
 ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
 {
     ngx_queue_t            all, *q;
-    ngx_mqtt_op_t         *op;
     ngx_mqtt_redis_cmd_t  *cmd;
 
     ngx_queue_init(&all);
@@ -719,12 +858,8 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
             continue;
         }
 
-        op = cmd->op;
-
-        ngx_mqtt_redis_cmd_free(r, cmd);
-        r->pending--;
-
-        ngx_mqtt_redis_fail(r, op);
+        ngx_mqtt_redis_detach(r, cmd);
+        ngx_mqtt_redis_give_up(r, cmd);
     }
 
     ngx_mqtt_redis_hold(r);

@@ -82,7 +82,7 @@ ngx_mqtt_redis_t *ngx_mqtt_redis_open(ngx_mqtt_worker_t *w);
 void ngx_mqtt_redis_shut(ngx_mqtt_redis_t *r);
 ngx_msec_t ngx_mqtt_redis_block(ngx_mqtt_redis_t *r);
 
-/* 0 while a command without WAIT would fail at once */
+/* 0 while a command without WAIT would fail at once, whatever its key */
 ngx_uint_t ngx_mqtt_redis_ready(ngx_mqtt_redis_t *r);
 
 /*
@@ -106,11 +106,18 @@ void ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc,
  * Runs a script of redis/lua by EVALSHA, by EVAL when Redis does not know it.
  * argv holds nkeys keys, then the arguments.  Commands take effect in the
  * order of the calls, but a script that Redis has forgotten (SCRIPT FLUSH) is
- * sent once more behind what was under way.
+ * sent once more behind what was under way.  With Redis Cluster all keys have
+ * the same hash tag, and the order is that of the commands for one tag.
  */
 void ngx_mqtt_redis_script(ngx_mqtt_redis_t *r, ngx_uint_t script,
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv, ngx_uint_t flags,
     ngx_mqtt_op_t *op);
+
+/*
+ * Completes the op when the commands that were issued before it have been
+ * answered, or have failed; its result says nothing.
+ */
+void ngx_mqtt_redis_sync(ngx_mqtt_redis_t *r, ngx_mqtt_op_t *op);
 
 /* commands sent or waiting whose reply has not come */
 ngx_uint_t ngx_mqtt_redis_pending(ngx_mqtt_redis_t *r);

@@ -48,11 +48,12 @@ ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r, ngx_uint_t nhead,
 
     ngx_memzero(cmd, sizeof(ngx_mqtt_redis_cmd_t));
 
-    r->size += size;
+    r->front->size += size;
 
     cmd->size = size;
     cmd->argc = nhead + argc;
     cmd->script = NGX_MQTT_LUA_MAX;
+    cmd->slot = NGX_MQTT_REDIS_NO_SLOT;
 
     p = ngx_mqtt_redis_write_number(ngx_mqtt_redis_cmd_data(cmd), '*',
                                     nhead + argc);
@@ -72,11 +73,7 @@ ngx_mqtt_redis_cmd_create(ngx_mqtt_redis_t *r, ngx_uint_t nhead,
 void
 ngx_mqtt_redis_cmd_free(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 {
-    if (cmd->eval) {
-        r->evals[cmd->script]--;
-    }
-
-    r->size -= cmd->size;
+    r->front->size -= cmd->size;
 
     ngx_mqtt_free(r->worker, cmd, sizeof(ngx_mqtt_redis_cmd_t) + cmd->size);
 }

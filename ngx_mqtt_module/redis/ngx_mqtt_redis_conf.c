@@ -7,12 +7,15 @@
 /*
  * The directive of the Redis engine:
  *
- *     redis address [user=name] [password=secret | password_file=file] [db=n]
+ *     redis address ... [cluster]
+ *           [user=name] [password=secret | password_file=file] [db=n]
  *           [ssl] [ssl_verify=on|off] [ssl_trusted_certificate=file]
  *           [ssl_name=name] [ssl_certificate=file ssl_certificate_key=file]
  *           [timeout=time] [connect_timeout=time] [prefix=text] [queue=n];
  *
- * (1) The address is resolved here, in the master; a worker never asks DNS.
+ * (1) Addresses are resolved here, in the master; a worker never asks DNS.
+ *     Several of one name are tried in turn until one is that of a primary;
+ *     several in the directive, or "cluster", are nodes of Redis Cluster.
  * (2) No error message repeats the value of a parameter that may be secret,
  *     a misspelled one included.
  *
@@ -31,6 +34,8 @@
 
 typedef struct {
     ngx_uint_t   ssl;
+    ngx_uint_t   cluster;
+    ngx_uint_t   naddrs;                       /* in front of parameters */
     ngx_str_t    user;
     ngx_str_t    password;
     ngx_str_t    password_file;
@@ -53,8 +58,11 @@ typedef struct {
 } ngx_mqtt_redis_param_t;
 
 
+static ngx_uint_t ngx_mqtt_redis_conf_is_address(ngx_str_t *value);
+static ngx_int_t ngx_mqtt_redis_conf_addresses(ngx_conf_t *cf,
+    ngx_mqtt_redis_conf_t *conf, ngx_uint_t n, ngx_str_t *host);
 static ngx_int_t ngx_mqtt_redis_conf_address(ngx_conf_t *cf,
-    ngx_mqtt_redis_conf_t *conf, ngx_str_t *host);
+    ngx_mqtt_redis_conf_t *conf, ngx_str_t *address, ngx_str_t *host);
 static ngx_int_t ngx_mqtt_redis_conf_param(ngx_conf_t *cf,
     ngx_mqtt_redis_args_t *args, ngx_str_t *value);
 static ngx_int_t ngx_mqtt_redis_conf_login(ngx_conf_t *cf,
@@ -123,15 +131,23 @@ ngx_mqtt_redis_directive(ngx_conf_t *cf, ngx_mqtt_gateway_t *gw)
 
     ngx_memzero(&args, sizeof(ngx_mqtt_redis_args_t));
 
-    for (i = 2; i < cf->args->nelts; i++) {
+    i = 2;
+
+    while (i < cf->args->nelts && ngx_mqtt_redis_conf_is_address(&value[i])) {
+        i++;
+    }
+
+    conf->cluster = (i > 2);
+
+    for (args.naddrs = i - 1; i < cf->args->nelts; i++) {
         if (ngx_mqtt_redis_conf_param(cf, &args, &value[i]) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
     }
 
-    conf->address = value[1];
+    conf->cluster |= args.cluster;
 
-    if (ngx_mqtt_redis_conf_address(cf, conf, &host) != NGX_OK
+    if (ngx_mqtt_redis_conf_addresses(cf, conf, args.naddrs, &host) != NGX_OK
         || ngx_mqtt_redis_conf_login(cf, conf, &args) != NGX_OK
         || ngx_mqtt_redis_conf_client_name(cf, conf, &gw->name) != NGX_OK
         || ngx_mqtt_redis_conf_limits(cf, conf, &args) != NGX_OK
@@ -159,6 +175,11 @@ ngx_mqtt_redis_conf_param(ngx_conf_t *cf, ngx_mqtt_redis_args_t *args,
 
     if (ngx_strcmp(value->data, "ssl") == 0) {
         args->ssl = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "cluster") == 0) {
+        args->cluster = 1;
         return NGX_OK;
     }
 
@@ -193,12 +214,9 @@ ngx_mqtt_redis_conf_param(ngx_conf_t *cf, ngx_mqtt_redis_args_t *args,
 
     p = (u_char *) ngx_strchr(value->data, '=');
 
-    if (p == NULL
-        && (ngx_strchr(value->data, ':') || ngx_strchr(value->data, '.')))
-    {
+    if (p == NULL && ngx_mqtt_redis_conf_is_address(value)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "several addresses, Redis Cluster, "
-                           "are not supported yet");
+                           "an address of Redis stands behind a parameter");
         return NGX_ERROR;
     }
 
@@ -213,17 +231,57 @@ ngx_mqtt_redis_conf_param(ngx_conf_t *cf, ngx_mqtt_redis_args_t *args,
 }
 
 
+/* one without a port and a dot has to stand first */
+
+static ngx_uint_t
+ngx_mqtt_redis_conf_is_address(ngx_str_t *value)
+{
+    return ngx_strchr(value->data, '=') == NULL
+           && (ngx_strchr(value->data, ':') || ngx_strchr(value->data, '.'));
+}
+
+
+static ngx_int_t
+ngx_mqtt_redis_conf_addresses(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
+    ngx_uint_t n, ngx_str_t *host)
+{
+    ngx_str_t   *value, other;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 1; i <= n; i++) {
+        if (ngx_mqtt_redis_conf_address(cf, conf, &value[i],
+                                        i == 1 ? host : &other)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (conf->cluster
+            && ngx_strncmp(value[i].data, "unix:", sizeof("unix:") - 1) == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "address \"%V\" of Redis Cluster is a UNIX "
+                               "domain socket", &value[i]);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_mqtt_redis_conf_address(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
-    ngx_str_t *host)
+    ngx_str_t *address, ngx_str_t *host)
 {
-    ngx_url_t  u;
+    ngx_url_t    u;
+    ngx_addr_t  *addrs;
 
     /* such a URL may carry a password */
 
-    if (ngx_strstr(conf->address.data, "://")
-        || ngx_strchr(conf->address.data, '@'))
-    {
+    if (ngx_strstr(address->data, "://") || ngx_strchr(address->data, '@')) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "the address of Redis must be \"host:port\" or "
                            "\"unix:path\", not a URL");
@@ -232,7 +290,7 @@ ngx_mqtt_redis_conf_address(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 
-    u.url = conf->address;
+    u.url = *address;
     u.default_port = NGX_MQTT_REDIS_PORT;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
@@ -242,8 +300,20 @@ ngx_mqtt_redis_conf_address(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
         return NGX_ERROR;
     }
 
-    conf->addrs = u.addrs;
-    conf->naddrs = u.naddrs;
+    addrs = ngx_palloc(cf->pool,
+                       (conf->naddrs + u.naddrs) * sizeof(ngx_addr_t));
+    if (addrs == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (conf->naddrs) {
+        ngx_memcpy(addrs, conf->addrs, conf->naddrs * sizeof(ngx_addr_t));
+    }
+
+    ngx_memcpy(addrs + conf->naddrs, u.addrs, u.naddrs * sizeof(ngx_addr_t));
+
+    conf->addrs = addrs;
+    conf->naddrs += u.naddrs;
 
     *host = u.host;
 
@@ -285,6 +355,13 @@ ngx_mqtt_redis_conf_login(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
 
     if (args->db.len == 0) {
         return NGX_OK;
+    }
+
+    if (conf->cluster) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"db\" with Redis Cluster, which has one "
+                           "database only");
+        return NGX_ERROR;
     }
 
     if (ngx_atoi(args->db.data, args->db.len) == NGX_ERROR) {

@@ -46,7 +46,6 @@ static ngx_int_t ngx_mqtt_redis_tls_check_address(ngx_connection_t *c,
 #endif
 static void ngx_mqtt_redis_report(ngx_mqtt_redis_t *r, ngx_uint_t level,
     ngx_err_t err, char *text, ngx_str_t *detail);
-static ngx_msec_t ngx_mqtt_redis_delay(ngx_mqtt_redis_t *r);
 
 
 void
@@ -69,7 +68,7 @@ ngx_mqtt_redis_connect(ngx_mqtt_redis_t *r)
         r->log.log_level = ngx_min(r->log.log_level, NGX_LOG_ALERT);
     }
 
-    addr = &r->conf->addrs[r->addr];
+    addr = &r->addrs[r->addr];
 
     ngx_memzero(&r->peer, sizeof(ngx_peer_connection_t));
 
@@ -297,10 +296,10 @@ ngx_mqtt_redis_lost(ngx_mqtt_redis_t *r, ngx_err_t err, char *text,
     ngx_str_t *detail)
 {
     if (r->state != NGX_MQTT_REDIS_READY) {
-        r->addr = (r->addr + 1) % r->conf->naddrs;
+        r->addr = (r->addr + 1) % r->naddrs;
         r->tried++;
 
-        if (r->tried < r->conf->naddrs) {
+        if (r->tried < r->naddrs) {
             ngx_mqtt_redis_report(r, NGX_LOG_INFO, err, text, detail);
 
             ngx_mqtt_redis_close(r);
@@ -320,6 +319,10 @@ ngx_mqtt_redis_lost(ngx_mqtt_redis_t *r, ngx_err_t err, char *text,
     ngx_mqtt_redis_close(r);
     ngx_mqtt_redis_requeue_all(r, NGX_MQTT_REDIS_KEEP_WAITING);
     ngx_mqtt_redis_set_timer(r, ngx_mqtt_redis_delay(r));
+
+    if (ngx_mqtt_redis_is_node(r)) {
+        ngx_mqtt_redis_cluster_lost(r);
+    }
 }
 
 
@@ -359,7 +362,9 @@ ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
     ngx_pool_t        *pool;
     ngx_connection_t  *c;
 
-    if (r->state == NGX_MQTT_REDIS_READY && !r->own) {
+    if (r->state == NGX_MQTT_REDIS_READY && !r->own
+        && !ngx_mqtt_redis_is_node(r))
+    {
         ngx_mqtt_count_sub(r->worker, NGX_MQTT_STAT_redis_up, 1);
     }
 
@@ -403,7 +408,7 @@ ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
 }
 
 
-static ngx_msec_t
+ngx_msec_t
 ngx_mqtt_redis_delay(ngx_mqtt_redis_t *r)
 {
     r->backoff = r->backoff ? r->backoff * 2 : NGX_MQTT_REDIS_BACKOFF_MIN;

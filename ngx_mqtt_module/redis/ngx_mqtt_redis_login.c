@@ -6,7 +6,8 @@
 
 /*
  * Logging in: AUTH, SELECT, CLIENT SETNAME, SCRIPT LOAD of every script, ROLE
- * and PING, in one write.
+ * and PING, in one write.  A node of a cluster is asked for the map of slots
+ * instead of its role: a replica can tell it as well.
  *
  * (1) The commands carry a step and stand before everything that waits.
  * (2) PING is the last one: its PONG makes the connection READY, and a server
@@ -22,9 +23,8 @@
 #include "ngx_mqtt_redis_core.h"
 
 
-static ngx_int_t ngx_mqtt_redis_login_add(ngx_mqtt_redis_t *r, ngx_uint_t step,
-    char *command, ngx_uint_t argc, ngx_str_t *argv);
 static ngx_int_t ngx_mqtt_redis_login_scripts(ngx_mqtt_redis_t *r);
+static ngx_int_t ngx_mqtt_redis_login_role(ngx_mqtt_redis_t *r);
 static void ngx_mqtt_redis_login_failed(ngx_mqtt_redis_t *r, char *text,
     ngx_mqtt_redis_reply_t *reply);
 static void ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r);
@@ -71,9 +71,7 @@ ngx_mqtt_redis_login(ngx_mqtt_redis_t *r)
                                         "SELECT", 1, &conf->db)
                != NGX_OK)
         || ngx_mqtt_redis_login_scripts(r) != NGX_OK
-        || ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_ROLE, "ROLE", 0,
-                                    NULL)
-           != NGX_OK
+        || ngx_mqtt_redis_login_role(r) != NGX_OK
         || ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_PING, "PING", 0,
                                     NULL)
            != NGX_OK)
@@ -133,6 +131,23 @@ ngx_mqtt_redis_login_scripts(ngx_mqtt_redis_t *r)
 
 
 static ngx_int_t
+ngx_mqtt_redis_login_role(ngx_mqtt_redis_t *r)
+{
+    ngx_str_t  slots;
+
+    if (ngx_mqtt_redis_is_node(r)) {
+        ngx_str_set(&slots, "SLOTS");
+
+        return ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_SLOTS,
+                                        "CLUSTER", 1, &slots);
+    }
+
+    return ngx_mqtt_redis_login_add(r, NGX_MQTT_REDIS_STEP_ROLE, "ROLE", 0,
+                                    NULL);
+}
+
+
+ngx_int_t
 ngx_mqtt_redis_login_add(ngx_mqtt_redis_t *r, ngx_uint_t step, char *command,
     ngx_uint_t argc, ngx_str_t *argv)
 {
@@ -203,6 +218,15 @@ ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
 
         break;
 
+    case NGX_MQTT_REDIS_STEP_SLOTS:
+
+        if (error) {
+            ngx_mqtt_redis_login_failed(r, "CLUSTER SLOTS refused", reply);
+            return NGX_ERROR;
+        }
+
+        return ngx_mqtt_redis_cluster_slots(r, reply);
+
     case NGX_MQTT_REDIS_STEP_PING:
 
         if (error) {
@@ -213,7 +237,7 @@ ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
         ngx_mqtt_redis_login_done(r);
         break;
 
-    default: /* NGX_MQTT_REDIS_STEP_SETNAME, NGX_MQTT_REDIS_STEP_SCRIPT */
+    default: /* SETNAME, SCRIPT, ASKING */
 
         /* without the right to do this everything works all the same */
 
@@ -255,12 +279,12 @@ ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r)
     r->log.log_level = r->worker->log->log_level;
     r->log.action = "waiting for Redis";
 
-    if (!r->own) {
+    if (!r->own && !ngx_mqtt_redis_is_node(r)) {
         ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_up);
+    }
 
-        if (r->seen) {
-            ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_reconnects);
-        }
+    if (!r->own && r->seen) {
+        ngx_mqtt_count(r->worker, NGX_MQTT_STAT_redis_reconnects);
     }
 
     if (r->down && !r->own) {
@@ -281,4 +305,8 @@ ngx_mqtt_redis_login_done(ngx_mqtt_redis_t *r)
     ngx_mqtt_redis_hold(r);
 
     ngx_post_event(&r->flush, &ngx_posted_events);
+
+    if (ngx_mqtt_redis_is_node(r)) {
+        ngx_mqtt_redis_cluster_ready(r);
+    }
 }

@@ -87,6 +87,11 @@ ngx_mqtt_redis_script(ngx_mqtt_redis_t *r, ngx_uint_t script, ngx_uint_t nkeys,
         p = ngx_strlchr(p, p + cmd->size, LF) + 1;
 
         cmd->script = script;
+
+        if (r->cluster) {
+            cmd->slot = ngx_mqtt_redis_slot(1, argv);
+        }
+
         cmd->tail = p - ngx_mqtt_redis_cmd_data(cmd)
                     + sizeof(NGX_MQTT_REDIS_EVALSHA) - 1
                     + NGX_MQTT_REDIS_SHA1 + sizeof(CRLF) - 1;
@@ -137,7 +142,7 @@ ngx_mqtt_redis_script_retry(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
     ngx_memcpy(p, ngx_mqtt_redis_cmd_data(cmd) + cmd->tail, rest);
 
     r->evals[cmd->script]++;
-    r->size += size;
+    r->front->size += size;
 
     ngx_mqtt_redis_requeue(r, eval);
     ngx_mqtt_redis_cmd_free(r, cmd);

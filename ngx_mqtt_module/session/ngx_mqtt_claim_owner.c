@@ -400,7 +400,6 @@ static ngx_int_t
 ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
     uint64_t id, ngx_uint_t state)
 {
-    ngx_str_t                ping;
     ngx_mqtt_op_t           *op;
     ngx_mqtt_claim_taken_t  *taken;
 
@@ -420,9 +419,7 @@ ngx_mqtt_claim_answer_later(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer,
     taken->id = id;
     taken->state = state;
 
-    ngx_str_set(&ping, "PING");
-
-    ngx_mqtt_redis_command(w->redis, 1, &ping, 0, op);
+    ngx_mqtt_redis_sync(w->redis, op);
 
     return NGX_OK;
 }

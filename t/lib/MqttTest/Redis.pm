@@ -12,6 +12,8 @@ package MqttTest::Redis;
 #     $r->info('clients')             hash
 #     $r->pause; $r->resume           SIGSTOP, SIGCONT
 #     $r->kill; $r->stop; $r->start   the data are gone afterwards
+#
+# With TEST_REDIS_CLUSTER=1 a MqttTest::RedisCluster takes its place.
 
 use warnings;
 use strict;
@@ -22,6 +24,18 @@ use MqttTest::Util qw/ wait_for free_port slurp slow suspend /;
 
 
 sub new {
+    my ($class, %args) = @_;
+
+    if ($ENV{TEST_REDIS_CLUSTER}) {
+        require MqttTest::RedisCluster;
+        return MqttTest::RedisCluster->new(%args);
+    }
+
+    return $class->new_single(%args);
+}
+
+
+sub new_single {
     my ($class, %args) = @_;
 
     my $self = bless {
