@@ -45,7 +45,7 @@ $t->run;
 
 ok($t->wait_total(kafka_partitions => PARTITIONS, 20), 'assigned');
 
-my (@device, %got, @missing, @disorder);
+my (@device, %got, %seen, @missing, @disorder);
 my $from = 0;
 my $stayed = 0;
 my $repeated = 0;
@@ -62,6 +62,7 @@ for my $round (1 .. $rounds) {
     }
 
     %got = ();
+    %seen = ();
 
     my @records = map { { payload => $_, partition => $_ % PARTITIONS,
                           headers => [ [ mqttSecondTopic => "/$_" ] ] } }
@@ -95,16 +96,17 @@ for my $round (1 .. $rounds) {
         }
 
         push @{ $got{$c->client_id} }, $packet->{payload};
+        $seen{$c->client_id}{$packet->{payload}} = 1;
     };
 
     waitpid $killer, 0;
     $t->kill_worker($pid);
 
-    MqttTest::Client->pump(\@device, timeout => 30, on_packet => $on_packet,
+    MqttTest::Client->pump(\@device, timeout => 60, on_packet => $on_packet,
         until => sub {
             my @alive = grep { !gone($_) } @device;
 
-            !grep { complete($_) < RECORDS } @alive;
+            !grep { keys %{ $seen{$_->client_id} } < RECORDS } @alive;
         });
 
     for my $c (grep { !gone($_) } @device) {
@@ -122,7 +124,8 @@ for my $round (1 .. $rounds) {
 
         my @lost = grep { !$seen{$_} } $from .. $from + RECORDS - 1;
 
-        push @missing, "$round: " . $c->client_id . " @lost" if @lost;
+        push @missing, "$round: " . $c->client_id . " $lost[0] .. $lost[-1]"
+            if @lost;
     }
 
     $from += RECORDS;
@@ -138,16 +141,6 @@ sub gone {
     1 while @{ $c->{inbox} } && $c->recv_message(0);
 
     return $c->closed;
-}
-
-
-sub complete {
-    my ($c) = @_;
-    my %seen;
-
-    $seen{$_} = 1 for @{ $got{$c->client_id} || [] };
-
-    return scalar keys %seen;
 }
 
 
