@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Source qw/ text /;
-use Test::More tests => 53;
+use Test::More tests => 54;
 
 ###############################################################################
 
@@ -132,6 +132,8 @@ is_deeply(numbers(), [ 13 .. 15 ], 'what is too old goes with the next one');
 is_deeply(page(8, oldest => NOW + 4), [ 15, 14, 2 ],
           'and is not read before');
 is_deeply(page(8, oldest => NOW + 99), [ 15, 16, 0 ], 'nor if all is');
+
+is(page(8, epoch => 2)->[0], -2, 'who is not the reader does not read');
 
 # a list whose time is over
 
@@ -305,7 +307,8 @@ sub page {
     my ($cursor, %args) = @_;
 
     my ($last, $first, @page) = @{ script('log_read', [ @keys[0, 1] ], $cursor,
-                                          100, 65536, $args{oldest}) };
+                                          100, 65536, $args{oldest} // 0,
+                                          'away', $args{epoch} // 1) };
 
     return [ $last, $first, scalar @page ];
 }

@@ -14,13 +14,13 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 9;
+use Test::More tests => 12;
 
 ###############################################################################
 
 my $t = MqttTest->new;
 
-$t->write_conf;
+$t->write_conf(server => 'mqtt_send_window 1;');
 $t->run;
 
 my $redis = $t->redis;
@@ -54,6 +54,28 @@ ok(wait_for { ($redis->command('HGET', $session, 'o') // 'x') eq '' },
 is_deeply([ grep { /^r/ } @{ $redis->command('HKEYS', 'test:{f:a/+}') } ],
           [ 'rdevice' ], 'what is in the session has its reader');
 
+# somebody else reads the log, and has what is missing in it
+
+$c = device(auto_ack => 0);
+
+my $publisher = $t->client;
+
+$publisher->publish_wait('a/b', $_, qos => 1) for 1 .. 5;
+
+my $m = $c->expect('PUBLISH', payload => 1);
+my $reader = $redis->command('HGET', 'test:{f:a/+}', 'rdevice');
+my ($epoch) = $reader =~ /^(\d+)/;
+
+$redis->command('HSET', 'test:{f:a/+}', 'rdevice', $epoch + 1 . ':4');
+$redis->command('LTRIM', 'test:{f:a/+}l', 4, -1);
+
+$c->send(PUBACK => packet_id => $m->{packet_id});
+$c->expect_disconnect(0x8e);
+is($t->total('messages_discarded'), 0, 'nothing was discarded');
+
+$redis->command('HSET', 'test:{f:a/+}', 'rdevice', $reader);
+$redis->command('HSET', $session, 'o', '');
+
 $c = device();
 $c->disconnect(props => [ [ session_expiry => 0 ] ]);
 wait_for { !$redis->keys('*{f:*') } or diag('not ended');
@@ -61,9 +83,11 @@ wait_for { !$redis->keys('*{f:*') } or diag('not ended');
 ###############################################################################
 
 sub device {
+    my (%options) = @_;
+
     wait_for { ($redis->command('HGET', $session, 'o') // '') eq '' } 5;
 
-    return $t->client(client_id => 'device', clean => 0,
+    return $t->client(%options, client_id => 'device', clean => 0,
                       props => [ [ session_expiry => 100 ] ]);
 }
 

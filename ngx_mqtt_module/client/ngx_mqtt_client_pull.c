@@ -311,7 +311,8 @@ static ngx_int_t
 ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     ngx_uint_t max, size_t size)
 {
-    ngx_mqtt_op_t  *op;
+    ngx_mqtt_op_t        *op;
+    ngx_mqtt_log_read_t   read;
 
     op = ngx_mqtt_op_get(mc->worker, &mc->ops, ngx_mqtt_pull_replied, reader);
 
@@ -322,8 +323,13 @@ ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     reader->op = op;
     mc->session->pulling++;
 
-    ngx_mqtt_log_read(mc->worker, &reader->sub->filter->node.key,
-                      reader->read, max, size, op);
+    read.client_id = &mc->node.key;
+    read.epoch = mc->epoch;
+    read.from = reader->read;
+    read.max = max;
+    read.size = size;
+
+    ngx_mqtt_log_read(mc->worker, &reader->sub->filter->node.key, &read, op);
 
     return NGX_OK;
 }
@@ -368,6 +374,14 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
 
     if (ngx_mqtt_log_page(w, result, &page) != NGX_OK) {
         reader->end = reader->read;
+        return;
+    }
+
+    if (page.last == NGX_MQTT_LOG_STALE) {
+
+        /* what is missing has been read by the next owner */
+
+        ngx_mqtt_client_close(reader->client, NGX_MQTT_SESSION_TAKEN_OVER);
         return;
     }
 

@@ -395,11 +395,11 @@ ngx_mqtt_log_unindexed(ngx_mqtt_op_t *op)
 
 
 void
-ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter, uint64_t cursor,
-    ngx_uint_t max, size_t size, ngx_mqtt_op_t *op)
+ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_log_read_t *read, ngx_mqtt_op_t *op)
 {
-    u_char     numbers[4][NGX_INT64_LEN];
-    ngx_str_t  keys[NGX_MQTT_LOG_KEYS], argv[6];
+    u_char     numbers[5][NGX_INT64_LEN];
+    ngx_str_t  keys[NGX_MQTT_LOG_KEYS], argv[8];
 
     if (ngx_mqtt_log_keys(w, filter, keys) != NGX_OK) {
         ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
@@ -410,18 +410,23 @@ ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter, uint64_t cursor,
     argv[1] = keys[1];
 
     argv[2].data = numbers[0];
-    argv[2].len = ngx_sprintf(numbers[0], "%uL", cursor) - numbers[0];
+    argv[2].len = ngx_sprintf(numbers[0], "%uL", read->from) - numbers[0];
 
     argv[3].data = numbers[1];
-    argv[3].len = ngx_sprintf(numbers[1], "%ui", max) - numbers[1];
+    argv[3].len = ngx_sprintf(numbers[1], "%ui", read->max) - numbers[1];
 
     argv[4].data = numbers[2];
-    argv[4].len = ngx_sprintf(numbers[2], "%uz", size) - numbers[2];
+    argv[4].len = ngx_sprintf(numbers[2], "%uz", read->size) - numbers[2];
 
     argv[5].data = numbers[3];
     argv[5].len = ngx_mqtt_log_oldest(w, numbers[3]) - numbers[3];
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 6, argv,
+    argv[6] = *read->client_id;
+
+    argv[7].data = numbers[4];
+    argv[7].len = ngx_sprintf(numbers[4], "%uL", read->epoch) - numbers[4];
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 8, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
     ngx_mqtt_log_keys_free(w, keys);

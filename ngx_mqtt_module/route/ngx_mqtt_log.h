@@ -69,15 +69,28 @@ void ngx_mqtt_log_ack(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_str_t *client_id, uint64_t epoch, uint64_t cursor);
 
 /*
- * Reads on behind "cursor", at most "max" messages and about "size" bytes.
- * The op completes with NGX_OK and a reply of Redis as its result, which
- * ngx_mqtt_log_page() takes apart, or with NGX_ERROR.  Waits for Redis.
+ * Reads on behind "from", at most "max" messages and about "size" bytes, for
+ * a session of this epoch.  The op completes with NGX_OK and a reply of Redis
+ * as its result, which ngx_mqtt_log_page() takes apart, or with NGX_ERROR.
+ * Waits for Redis.
  */
-void ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter,
-    uint64_t cursor, ngx_uint_t max, size_t size, ngx_mqtt_op_t *op);
 
 typedef struct {
-    int64_t                   last;        /* in the log; -1: no log */
+    ngx_str_t                *client_id;
+    uint64_t                  epoch;
+    uint64_t                  from;
+    ngx_uint_t                max;
+    size_t                    size;
+} ngx_mqtt_log_read_t;
+
+void ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_log_read_t *read, ngx_mqtt_op_t *op);
+
+#define NGX_MQTT_LOG_GONE    -1
+#define NGX_MQTT_LOG_STALE   -2            /* somebody else reads, or nobody */
+
+typedef struct {
+    int64_t                   last;        /* in the log, or one of these */
     uint64_t                  first;       /* of the page */
     ngx_uint_t                n;
     void                     *elts;

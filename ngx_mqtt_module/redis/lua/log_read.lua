@@ -4,19 +4,25 @@
 -- ARGV[1]  the number behind which to read
 -- ARGV[2], ARGV[3]  messages and bytes of a page; at least one message
 -- ARGV[4]  received before that they are too old, ms
+-- ARGV[5]  reader: the client id
+-- ARGV[6]  epoch of its session
 --
 -- Returns the number of the last message of the log, or -1 when there is no
--- log; the number of the first message of the page; the messages. A page of
--- which all are too old is empty, and begins behind them.
+-- log, or -2 when somebody else reads for the session, or nobody; the number
+-- of the first message of the page; the messages. A page of which all are too
+-- old is empty, and begins behind them.
 
-local last = redis.call('HGET', KEYS[1], 'n')
+local log = redis.call('HMGET', KEYS[1], 'n', 'r' .. ARGV[5])
 
-if not last then
+if not log[1] then
     return { -1, 0 }
 end
 
-last = tonumber(last)
+if string.match(log[2] or '', '^(%d+):') ~= ARGV[6] then
+    return { -2, 0 }
+end
 
+local last = tonumber(log[1])
 local first = last - redis.call('LLEN', KEYS[2]) + 1
 local from = math.max(first, tonumber(ARGV[1]) + 1)
 local page = redis.call('LRANGE', KEYS[2], from - first,
