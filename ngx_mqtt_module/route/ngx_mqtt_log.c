@@ -410,7 +410,7 @@ ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter, uint64_t cursor,
     argv[4].len = ngx_sprintf(numbers[2], "%uz", size) - numbers[2];
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 5, argv,
-                          NGX_MQTT_REDIS_WAIT, op);
+                          NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     ngx_mqtt_log_keys_free(w, argv);
 }
