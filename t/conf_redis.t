@@ -48,6 +48,8 @@ my @good = (
     '127.0.0.1:7000 127.0.0.1:7001 [::1]:7002 password=s3cret',
     'localhost 127.0.0.1:7001',
     'localhost cluster timeout=1s',
+    '127.0.0.1 wait=0',
+    '127.0.0.1 wait=2',
 );
 
 my @bad = (
@@ -66,6 +68,8 @@ my @bad = (
     [ '127.0.0.1 cluster db=0', qr/"db" with Redis Cluster/ ],
     [ '127.0.0.1:7000 unix:/tmp/redis.sock',
       qr{"unix:/tmp/redis\.sock" of Redis Cluster is a UNIX domain socket} ],
+    [ '127.0.0.1 wait=-1', qr/invalid value "-1" of "wait"/ ],
+    [ '127.0.0.1 wait=all', qr/invalid value "all" of "wait"/ ],
     [ '127.0.0.1 cluster=on', qr/invalid parameter "cluster"/ ],
     [ '127.0.0.1 nonsense', qr/invalid parameter "nonsense"/ ],
     [ '127.0.0.1 pasword=s3cret', qr/invalid parameter "pasword"/ ],

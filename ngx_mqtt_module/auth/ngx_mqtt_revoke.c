@@ -209,8 +209,8 @@ ngx_mqtt_token_revoke(ngx_mqtt_worker_t *w, ngx_str_t *id, time_t expires,
     argv[4].data = now;
     argv[4].len = ngx_sprintf(now, "%T", ngx_time()) - now;
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_REVOKE, 2, 5, argv, 0,
-                          redis_op);
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_REVOKE, 2, 5, argv,
+                          NGX_MQTT_REDIS_SAFE, redis_op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len + argv[1].len);
 }

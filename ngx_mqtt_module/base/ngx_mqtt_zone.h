@@ -104,6 +104,7 @@
     X(redis_reconnects, COUNTER, "connections to Redis made again")           \
     X(redis_moved, COUNTER, "commands for a slot that another node has")      \
     X(redis_asked, COUNTER, "commands for a slot that is just moving")        \
+    X(redis_waits_failed, COUNTER, "times too few replicas of Redis answered")\
     X(bus_frames_in, COUNTER, "frames received from other workers")           \
     X(bus_frames_out, COUNTER, "frames sent to other workers")                \
     X(inbox_frames_in, COUNTER, "frames received from other nodes")           \

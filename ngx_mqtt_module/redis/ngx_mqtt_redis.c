@@ -21,6 +21,7 @@
  *     is cancelable (P20).
  * (7) Redis is lost when it has been silent for "timeout" while commands are
  *     pending.  Age alone says nothing: a long pipeline takes its time.
+ * (8) With "wait=" writes are answered, held, and then done.
  *
  * Called from: any room, through ngx_mqtt_redis.h.  One worker, no locks.
  */
@@ -46,8 +47,6 @@ static ngx_int_t ngx_mqtt_redis_replies(ngx_mqtt_redis_t *r,
     ngx_connection_t *c);
 static ngx_int_t ngx_mqtt_redis_answer(ngx_mqtt_redis_t *r,
     ngx_mqtt_redis_reply_t *reply);
-static void ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r,
-    ngx_mqtt_redis_cmd_t *cmd, ngx_mqtt_redis_reply_t *reply);
 static void ngx_mqtt_redis_fail(ngx_mqtt_redis_t *r, ngx_mqtt_op_t *op);
 
 
@@ -139,8 +138,14 @@ ngx_mqtt_redis_create(ngx_mqtt_worker_t *w)
     r->flush.data = r;
     r->flush.log = &r->log;
 
+    r->again.handler = ngx_mqtt_redis_replicas_handler;
+    r->again.data = r;
+    r->again.log = &r->log;
+    r->again.cancelable = 1;
+
     ngx_queue_init(&r->queued);
     ngx_queue_init(&r->sent);
+    ngx_queue_init(&r->held);
 
     return r;
 }
@@ -323,6 +328,13 @@ ngx_mqtt_redis_submit(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     cmd->wait = (flags & NGX_MQTT_REDIS_WAIT) ? 1 : 0;
     cmd->mark = (flags & NGX_MQTT_REDIS_MARK) ? 1 : 0;
 
+    if (r->conf->wait
+        && !(flags & NGX_MQTT_REDIS_READ)
+        && (flags & (NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_SAFE)))
+    {
+        cmd->safe = 1;
+    }
+
     r->total++;
 
     n = r->cluster ? ngx_mqtt_redis_cluster_route(r, cmd) : r;
@@ -440,6 +452,8 @@ ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
 {
     ngx_queue_insert_tail(&r->queued, &cmd->queue);
 
+    r->unsafe += cmd->safe;
+
     if (r->state == NGX_MQTT_REDIS_READY) {
         ngx_post_event(&r->flush, &ngx_posted_events);
     }
@@ -532,6 +546,8 @@ ngx_mqtt_redis_flush(ngx_mqtt_redis_t *r)
     ngx_connection_t  *c;
 
     c = r->peer.connection;
+
+    ngx_mqtt_redis_replicas_flush(r);
 
     while (c->write->ready) {
 
@@ -748,13 +764,25 @@ ngx_mqtt_redis_answer(ngx_mqtt_redis_t *r, ngx_mqtt_redis_reply_t *reply)
         return NGX_OK;
     }
 
+    if (cmd->safe && reply->type != NGX_MQTT_REDIS_ERROR) {
+
+        if (ngx_mqtt_redis_replicas_hold(r, cmd, reply) == NGX_OK) {
+            return NGX_OK;
+        }
+
+        ngx_queue_insert_head(&r->sent, q);
+        ngx_mqtt_redis_lost(r, NGX_ENOMEM, "cannot hold a reply", NULL);
+
+        return NGX_ERROR;
+    }
+
     ngx_mqtt_redis_complete(r, cmd, reply);
 
     return NGX_OK;
 }
 
 
-static void
+void
 ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     ngx_mqtt_redis_reply_t *reply)
 {
@@ -831,10 +859,12 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
 
     ngx_queue_init(&all);
 
+    ngx_mqtt_redis_queue_move(&all, &r->held);
     ngx_mqtt_redis_queue_move(&all, &r->sent);
     ngx_mqtt_redis_queue_move(&all, &r->queued);
 
     r->offset = 0;
+    r->unsafe = 0;
 
     while (!ngx_queue_empty(&all)) {
         q = ngx_queue_head(&all);
@@ -847,6 +877,9 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
             continue;
         }
 
+        ngx_mqtt_redis_held_free(r, cmd->held);
+        cmd->held = NULL;
+
         if (keep == NGX_MQTT_REDIS_KEEP_ALL
             || (keep == NGX_MQTT_REDIS_KEEP_WAITING && cmd->wait))
         {
@@ -855,6 +888,7 @@ ngx_mqtt_redis_requeue_all(ngx_mqtt_redis_t *r, ngx_uint_t keep)
             }
 
             ngx_queue_insert_tail(&r->queued, q);
+            r->unsafe += cmd->safe;
             continue;
         }
 

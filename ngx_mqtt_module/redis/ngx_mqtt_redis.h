@@ -45,10 +45,16 @@ struct ngx_mqtt_redis_reply_s {
  * came; it must be idempotent.  Without it the command fails at once.  MARK
  * helps a command to be so: its last argument is "0", and "1" when it is sent
  * again.
+ *
+ * With "redis ... wait=N" a command with WAIT is done when N replicas have
+ * what it has written; with READ it writes nothing.  SAFE is the same for one
+ * without WAIT, which fails if they do not have it in time.
  */
 
 #define NGX_MQTT_REDIS_WAIT            0x01
 #define NGX_MQTT_REDIS_MARK            0x02
+#define NGX_MQTT_REDIS_READ            0x04
+#define NGX_MQTT_REDIS_SAFE            0x08
 
 #define NGX_MQTT_REDIS_QUEUE           (32 * 1024 * 1024)
 

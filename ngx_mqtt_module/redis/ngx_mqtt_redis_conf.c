@@ -11,7 +11,8 @@
  *           [user=name] [password=secret | password_file=file] [db=n]
  *           [ssl] [ssl_verify=on|off] [ssl_trusted_certificate=file]
  *           [ssl_name=name] [ssl_certificate=file ssl_certificate_key=file]
- *           [timeout=time] [connect_timeout=time] [prefix=text] [queue=n];
+ *           [timeout=time] [connect_timeout=time] [prefix=text] [queue=n]
+ *           [wait=n];
  *
  * (1) Addresses are resolved here, in the master; a worker never asks DNS.
  *     Several of one name are tried in turn until one is that of a primary;
@@ -49,6 +50,7 @@ typedef struct {
     ngx_str_t    connect_timeout;
     ngx_str_t    prefix;
     ngx_str_t    queue;
+    ngx_str_t    wait;
 } ngx_mqtt_redis_args_t;
 
 
@@ -106,6 +108,7 @@ static ngx_mqtt_redis_param_t  ngx_mqtt_redis_params[] = {
     ngx_mqtt_redis_param(connect_timeout),
     ngx_mqtt_redis_param(prefix),
     ngx_mqtt_redis_param(queue),
+    ngx_mqtt_redis_param(wait),
     { ngx_null_string, 0 }
 };
 
@@ -496,6 +499,19 @@ ngx_mqtt_redis_conf_limits(ngx_conf_t *cf, ngx_mqtt_redis_conf_t *conf,
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (args->wait.len) {
+        n = ngx_atoi(args->wait.data, args->wait.len);
+
+        if (n == NGX_ERROR) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid value \"%V\" of \"wait\"",
+                               &args->wait);
+            return NGX_ERROR;
+        }
+
+        conf->wait = n;
     }
 
     if (args->queue.len == 0) {

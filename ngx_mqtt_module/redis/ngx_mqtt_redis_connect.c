@@ -398,6 +398,12 @@ ngx_mqtt_redis_close(ngx_mqtt_redis_t *r)
         ngx_delete_posted_event(&r->flush);
     }
 
+    if (r->again.timer_set) {
+        ngx_del_timer(&r->again);
+    }
+
+    r->lacking = 0;
+
     ngx_mqtt_redis_reader_free(r);
 
     r->out_pos = r->out;

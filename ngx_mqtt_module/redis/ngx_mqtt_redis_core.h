@@ -16,6 +16,7 @@
  *     ngx_mqtt_redis_cluster.c  Redis Cluster: nodes
  *     ngx_mqtt_redis_slots.c    Redis Cluster: slots of keys, the map
  *     ngx_mqtt_redis_detour.c   Redis Cluster: MOVED, ASK, TRYAGAIN
+ *     ngx_mqtt_redis_replicas.c wait=N: WAIT, and what is held until then
  *     ngx_mqtt_redis_conf.c     the directive
  *
  * What others see as ngx_mqtt_redis_t is a "front".  With one Redis it is the
@@ -58,6 +59,7 @@ struct ngx_mqtt_redis_conf_s {
     ngx_msec_t                 timeout;
     ngx_msec_t                 connect_timeout;
     ngx_uint_t                 queue;
+    ngx_uint_t                 wait;           /* for so many replicas */
 
     u_char                     (*sha1)[NGX_MQTT_REDIS_SHA1];
 
@@ -81,6 +83,7 @@ struct ngx_mqtt_redis_conf_s {
 #define NGX_MQTT_REDIS_STEP_PING       6
 #define NGX_MQTT_REDIS_STEP_SLOTS      7
 #define NGX_MQTT_REDIS_STEP_ASKING     8
+#define NGX_MQTT_REDIS_STEP_WAIT       9
 
 
 /* which commands survive a connection */
@@ -90,11 +93,20 @@ struct ngx_mqtt_redis_conf_s {
 #define NGX_MQTT_REDIS_KEEP_ALL        2
 
 
+/* a reply that waits for the replicas; it stands behind this */
+
+typedef struct {
+    size_t                     size;
+    ngx_mqtt_redis_reply_t    *reply;
+} ngx_mqtt_redis_held_t;
+
+
 /* one block: the encoded command, "size" bytes, stands behind the header */
 
 typedef struct {
     ngx_queue_t                queue;          /* in queued or in sent */
     ngx_mqtt_op_t             *op;
+    ngx_mqtt_redis_held_t     *held;           /* its reply */
     size_t                     size;
     uint32_t                   argc;
     uint32_t                   tail;           /* of a script: where its key
@@ -104,6 +116,7 @@ typedef struct {
     uint8_t                    tries;          /* redirections so far */
     unsigned                   step:4;
     unsigned                   wait:1;
+    unsigned                   safe:1;         /* done with the replicas */
     unsigned                   mark:1;
     unsigned                   eval:1;
     unsigned                   ask:1;          /* the detour's node has it */
@@ -207,7 +220,8 @@ struct ngx_mqtt_redis_s {
 
     ngx_queue_t                queued;         /* to be sent, in order */
     ngx_queue_t                sent;           /* to be answered, in order */
-    ngx_uint_t                 pending;        /* in both, but the login's */
+    ngx_queue_t                held;           /* not safe yet, in order */
+    ngx_uint_t                 pending;        /* in all, but the login's */
     ngx_uint_t                 total;          /* of a front: everywhere */
     size_t                     size;           /* of a front: of them all */
     size_t                     offset;         /* sent of queued's head */
@@ -221,6 +235,13 @@ struct ngx_mqtt_redis_s {
     ngx_mqtt_redis_arena_t     arena;
 
     ngx_log_t                  log;
+
+    /* of wait=N */
+
+    ngx_event_t                again;
+    ngx_uint_t                 unsafe;         /* no WAIT behind them yet */
+    time_t                     lacking_logged;
+    unsigned                   lacking:1;      /* too few replicas */
 
     /* of a node of a cluster */
 
@@ -251,6 +272,8 @@ void ngx_mqtt_redis_attach(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_detach(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 /* a command that is attached to nobody fails */
 void ngx_mqtt_redis_give_up(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
+void ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
+    ngx_mqtt_redis_reply_t *reply);
 void ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r);
 void ngx_mqtt_redis_queue_move(ngx_queue_t *to, ngx_queue_t *from);
@@ -328,6 +351,20 @@ ngx_uint_t ngx_mqtt_redis_detour_asks(ngx_mqtt_redis_t *node);
 /* lets go what may; ms until something else may, or NGX_TIMER_INFINITE */
 ngx_msec_t ngx_mqtt_redis_detour_release(ngx_mqtt_redis_t *front);
 void ngx_mqtt_redis_detour_fail_all(ngx_mqtt_redis_t *front);
+
+
+/* ngx_mqtt_redis_replicas.c */
+
+void ngx_mqtt_redis_replicas_flush(ngx_mqtt_redis_t *r);
+/* NGX_ERROR: out of memory */
+ngx_int_t ngx_mqtt_redis_replicas_hold(ngx_mqtt_redis_t *r,
+    ngx_mqtt_redis_cmd_t *cmd, ngx_mqtt_redis_reply_t *reply);
+void ngx_mqtt_redis_held_free(ngx_mqtt_redis_t *r,
+    ngx_mqtt_redis_held_t *held);
+/* NGX_ERROR: the connection is closed */
+ngx_int_t ngx_mqtt_redis_replicas_reply(ngx_mqtt_redis_t *r,
+    ngx_mqtt_redis_reply_t *reply);
+void ngx_mqtt_redis_replicas_handler(ngx_event_t *ev);
 
 
 /* ngx_mqtt_redis_connect.c */

@@ -227,6 +227,9 @@ ngx_mqtt_redis_login_reply(ngx_mqtt_redis_t *r, ngx_uint_t step,
 
         return ngx_mqtt_redis_cluster_slots(r, reply);
 
+    case NGX_MQTT_REDIS_STEP_WAIT:
+        return ngx_mqtt_redis_replicas_reply(r, reply);
+
     case NGX_MQTT_REDIS_STEP_PING:
 
         if (error) {

@@ -141,7 +141,8 @@ ngx_mqtt_inbox_read(ngx_mqtt_worker_t *w)
     argv[7].data = nodes->last;
     argv[7].len = nodes->last_len;
 
-    ngx_mqtt_redis_command(nodes->redis, 8, argv, NGX_MQTT_REDIS_WAIT, op);
+    ngx_mqtt_redis_command(nodes->redis, 8, argv,
+                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     nodes->objects = w->counters[NGX_MQTT_STAT_alloc_objects] - objects;
     nodes->bytes = w->counters[NGX_MQTT_STAT_alloc_bytes] - bytes;

@@ -263,7 +263,8 @@ ngx_mqtt_inbox_look(ngx_event_t *ev)
         ngx_str_set(&argv[0], "XLEN");
         argv[1] = member->inbox;
 
-        ngx_mqtt_redis_command(w->redis, 2, argv, NGX_MQTT_REDIS_WAIT, op);
+        ngx_mqtt_redis_command(w->redis, 2, argv,
+                               NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
     }
 
     /* one that is gone is not full */

@@ -427,7 +427,7 @@ ngx_mqtt_log_read(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     argv[7].len = ngx_sprintf(numbers[4], "%uL", read->epoch) - numbers[4];
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 8, argv,
-                          NGX_MQTT_REDIS_WAIT, op);
+                          NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     ngx_mqtt_log_keys_free(w, keys);
 }

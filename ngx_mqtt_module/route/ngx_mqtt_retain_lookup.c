@@ -225,7 +225,8 @@ ngx_mqtt_retain_step_exact(ngx_mqtt_retain_lookup_t *lookup,
     argv[1] = keys[NGX_MQTT_RETAIN_MESSAGES];
     argv[2] = lookup->filter;
 
-    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, op);
+    ngx_mqtt_redis_command(w->redis, 3, argv,
+                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     ngx_mqtt_retain_keys_free(w, keys);
 }
@@ -264,7 +265,7 @@ ngx_mqtt_retain_step_page(ngx_mqtt_retain_lookup_t *lookup, ngx_mqtt_op_t *op)
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_RETAIN_PAGE,
                           NGX_MQTT_RETAIN_KEYS, NGX_MQTT_RETAIN_KEYS + 7,
-                          argv, NGX_MQTT_REDIS_WAIT, op);
+                          argv, NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     ngx_mqtt_free(w, filter.data, filter.len);
     ngx_mqtt_retain_keys_free(w, argv);
@@ -330,7 +331,8 @@ ngx_mqtt_retain_step_list(ngx_mqtt_retain_lookup_t *lookup, ngx_mqtt_op_t *op)
         argv[2] = lookup->cursor;
     }
 
-    ngx_mqtt_redis_command(w->redis, 7, argv, NGX_MQTT_REDIS_WAIT, op);
+    ngx_mqtt_redis_command(w->redis, 7, argv,
+                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 }
 
 

@@ -125,7 +125,8 @@ ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     ngx_mqtt_session_list(w, &sc->client_id, 1);
 
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1,
-                          sc->connection.len ? 6 : 5, argv, 0, op);
+                          sc->connection.len ? 6 : 5, argv,
+                          NGX_MQTT_REDIS_SAFE, op);
 
     ngx_mqtt_free(w, argv[0].data, argv[0].len);
 

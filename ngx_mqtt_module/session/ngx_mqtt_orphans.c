@@ -283,7 +283,8 @@ ngx_mqtt_orphans_next(ngx_mqtt_orphans_t *orphans)
     argv[1] = orphans->list;
     ngx_str_set(&argv[2], ngx_value(NGX_MQTT_ORPHANS_PAGE));
 
-    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, op);
+    ngx_mqtt_redis_command(w->redis, 3, argv,
+                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 }
 
 

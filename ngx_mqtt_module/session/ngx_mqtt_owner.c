@@ -31,7 +31,8 @@ ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
         return;
     }
 
-    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, op);
+    ngx_mqtt_redis_command(w->redis, 3, argv,
+                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
     ngx_mqtt_free(w, argv[1].data, argv[1].len);
 }

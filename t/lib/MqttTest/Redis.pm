@@ -6,6 +6,8 @@ package MqttTest::Redis;
 #
 #     $r = MqttTest::Redis->new(dir => $dir, args => [ '--requirepass', 'x' ]);
 #     $r->port; $r->address; $r->pid
+#                                     the address is followed by "parameters"
+#                                     of new(), for the directive
 #     $r->command('HGETALL', 'key')   reply: scalar, undef for nil, array ref;
 #                                     dies on an error reply
 #     $r->keys('prefix*')             sorted
@@ -51,7 +53,13 @@ sub new_single {
 
 sub port    { return $_[0]{port} }
 sub pid     { return $_[0]{child}->pid }
-sub address { return "127.0.0.1:$_[0]{port}" }
+
+
+sub address {
+    my ($self) = @_;
+
+    return join ' ', "127.0.0.1:$self->{port}", $self->{parameters} // ();
+}
 
 
 sub start {

@@ -165,7 +165,14 @@ sub primaries {
 }
 
 
-sub address { return join ' ', map { $_->address } $_[0]->primaries }
+sub address {
+    my ($self) = @_;
+
+    return join ' ', map({ $_->address } $self->primaries),
+                     $self->{parameters} // ();
+}
+
+
 sub port    { return $_[0]{nodes}[0]->port }
 sub pid     { return $_[0]{nodes}[0]->pid }
 
