@@ -21,6 +21,7 @@ use Test::More tests => 82;
 
 my $redis = MqttTest->new->redis;
 my $key = 'test:{c:a/b}';
+my @keys = ($key, "${key}p");
 
 # claims
 
@@ -248,15 +249,15 @@ sub script {
 sub claim {
     my ($owner, $clean, $expiry, $will) = @_;
 
-    return @{ script('claim', [ $key ], $owner, $clean, $expiry,
-                     $will // '') };
+    return @{ script('claim', \@keys, $owner, $clean, $expiry,
+                     $will // '', 1000) };
 }
 
 
 sub release {
     my ($owner, $epoch, $expiry, $lost) = @_;
 
-    return @{ script('session_end', [ $key ], $owner, $epoch, '', $expiry,
+    return @{ script('session_end', \@keys, $owner, $epoch, '', $expiry,
                      $lost // 0) };
 }
 
@@ -264,12 +265,12 @@ sub release {
 sub orphan {
     my ($owner, $dead, $lost) = @_;
 
-    return @{ script('session_end', [ $key ], $owner, '', $dead, '',
+    return @{ script('session_end', \@keys, $owner, '', $dead, '',
                      $lost // 1) };
 }
 
 
-sub expire   { return @{ script('session_end', [ $key ], @_, '', '', '', 1) } }
+sub expire   { return @{ script('session_end', \@keys, @_, '', '', '', 1) } }
 sub save     { return script('session_save', [ $key ], @_) }
 sub done     { return script('session_done', [ $key ], @_) }
 sub take     { return @{ script('due_take', [ shift ], @_) } }

@@ -40,7 +40,6 @@ static ngx_int_t ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_claimed_t *claimed);
 static ngx_int_t ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc,
     ngx_keyval_t *field);
-static void ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss);
 static ngx_int_t ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, ngx_str_t *share, uint32_t number);
 static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
@@ -121,6 +120,12 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
         if (field->key.len == 1 && field->key.data[0] == 'v') {
             state = field;
 
+        } else if (field->key.len == 1 && field->key.data[0] == 'n') {
+
+            if (ngx_mqtt_client_inbox_restore(mc, &field->value) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
         } else if (ngx_mqtt_session_restore_sub(mc, field) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -140,7 +145,7 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
 
     mc->session->restored = 1;
 
-    return NGX_OK;
+    return ngx_mqtt_client_inbox_start(mc);
 }
 
 
@@ -216,7 +221,7 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 
     ss->ready = 1;
 
-    ngx_mqtt_session_prune(ss);
+    ngx_mqtt_client_session_prune(ss);
 
     if (mc->extra) {
         ngx_mqtt_window_resend(mc);
@@ -228,8 +233,8 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
 
 /* what was acknowledged, but not in the state that was saved last */
 
-static void
-ngx_mqtt_session_prune(ngx_mqtt_client_session_t *ss)
+void
+ngx_mqtt_client_session_prune(ngx_mqtt_client_session_t *ss)
 {
     ngx_uint_t                i;
     ngx_mqtt_reader_t        *reader;
@@ -706,7 +711,12 @@ ngx_mqtt_session_free_reader(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader)
 {
     ngx_queue_remove(&reader->queue);
 
-    reader->sub->reader = NULL;
+    if (reader->sub) {
+        reader->sub->reader = NULL;
+
+    } else {
+        mc->session->inbox = NULL;
+    }
 
     ngx_mqtt_free(mc->worker, reader, sizeof(ngx_mqtt_reader_t));
 }
