@@ -333,7 +333,8 @@ leave($c);
 
 publish($sender{false}, 'chat/p2p/anew', "last $_", 1) for 1 .. 2;
 $c = $t->client(session(5, 'anew', 0));
-is(join(', ', map { seen($c)->[1] } 1 .. 2), 'last 1, last 2', 'the last time');
+is(join(', ', map { seen($c)->[1] } 1 .. 2), 'last 1, last 2',
+   'the last time');
 publish($sender{false}, 'chat/p2p/anew', 'live', 1);
 is(seen($c)->[1], 'live', 'and live');
 leave($c);
