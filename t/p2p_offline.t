@@ -29,11 +29,11 @@ my $chat = $kafka->topic('chat');
 $t->write_conf(kafka => 1, workers => 2,
                server => 'mqtt_send_window 10;', gateway => <<"END");
 topic command kafka=$down downlink;
-        topic chat kafka=$chat;
+        topic chat kafka=$chat uplink;
 END
 
 $t->run;
-ok($t->wait_total(kafka_partitions => 2, 20), 'partitions are assigned');
+ok($t->wait_total(kafka_partitions => 1, 20), 'the partition is assigned');
 
 my %sender = (
     true  => $t->client(client_id => 'clean'),
