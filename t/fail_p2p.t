@@ -15,7 +15,8 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use MqttTest::Workers qw/ spread_server client_on /;
+use MqttTest::Util qw/ suspend /;
+use MqttTest::Workers qw/ spread_server client_on socket_on /;
 use Test::More;
 
 ###############################################################################
@@ -83,6 +84,60 @@ for my $qos (1, 2) {
     $c->disconnect(props => [ [ session_expiry => 0 ] ]);
     $_->disconnect for $sender, $clean;
     ok($t->wait_total(clients => 0, 5), 'gone');
+}
+
+# QoS 2 is exact: what was received does not come again, although the inbox is
+# not cut at once
+
+{
+    my ($first, $second) = $t->worker_pids;
+    my $sender = client_on($t, $second, session('sender'));
+    my $c = client_on($t, $first, session('exact'));
+
+    $sender->publish_wait('chat/p2p/exact', $_, qos => 2) for 1 .. 6;
+    is_deeply([ took($c, 4) ], [ 1 .. 4 ], 'four are received');
+    is($redis->command('LLEN', 'test:{c:exact}p'), 6, 'and kept for a moment');
+
+    ok($t->kill_worker($first), 'its worker is killed');
+
+    $c = client_on($t, $second, session('exact'));
+    is_deeply([ took($c, 2) ], [ 5, 6 ], 'the rest comes');
+    is($c->recv_message(0.3), undef, 'and nothing else');
+
+    $c->disconnect(props => [ [ session_expiry => 0 ] ]);
+    $sender->disconnect;
+    ok($t->wait_total(clients => 0, 5), 'gone');
+}
+
+# a message that comes between the claim of a session and CONNACK, which waits
+# for the previous owner
+
+for my $version (4, 5) {
+    my ($first, $second) = $t->worker_pids;
+    my @session = $version == 5 ? session('between')
+                                : (client_id => 'between', clean => 0);
+
+    my $sender = client_on($t, $second, session('sender'));
+    my $old = client_on($t, $first, @session, version => $version);
+    my $c = socket_on($t, $second, version => $version);
+    my $owner = $redis->command('HGET', 'test:{c:between}', 'o');
+
+    suspend($first);
+    $c->send(CONNECT => @session, keep_alive => 60);
+
+    ok(wait_for {
+        $redis->command('HGET', 'test:{c:between}', 'o') ne $owner
+    }, 'claimed');
+    $sender->publish_wait('chat/p2p/between', 'x', qos => 1);
+    CORE::kill('CONT', $first);
+
+    $c->expect('CONNACK', reason => 0, session_present => 1);
+    is(($c->recv_message // {})->{payload}, 'x', 'a message in between');
+
+    $c->disconnect;
+    $sender->disconnect;
+    ok($t->wait_total(clients => 0, 5), 'gone');
+    $t->client(client_id => 'between')->disconnect;
 }
 
 ###############################################################################
@@ -340,7 +395,10 @@ sub took {
 # those of the device, those of Kafka
 
 sub in_order {
-    return join(' ', grep { $_ < 5 } @_) . ', ' . join(' ', grep { $_ > 4 } @_);
+    my @device = grep { $_ < 5 } @_;
+    my @kafka = grep { $_ > 4 } @_;
+
+    return "@device, @kafka";
 }
 
 

@@ -307,6 +307,15 @@ for my $subscribed (0, 1) {
        'and does not come back');
 }
 
+# stored while it was connected, and never acknowledged
+
+$c = $t->client(session(5, 'over', 1), auto_ack => 0);
+publish($sender{false}, 'chat/p2p/over', 'x', 1);
+ok($c->recv_message, 'pushed');
+leave($c);
+ok(wait_for { !leftovers() }, 'gone with the session')
+    or diag(join ' ', leftovers());
+
 # a clean start; the numbers of the next inbox are not those of the last one
 
 leave($t->client(session(5, 'anew', 600)));
