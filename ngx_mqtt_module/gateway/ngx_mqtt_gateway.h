@@ -105,9 +105,9 @@ ngx_int_t ngx_mqtt_join_end(ngx_mqtt_join_t *join);
  * send(): NGX_OK: the client has it; NGX_AGAIN: the op, which may be NULL,
  * completes later, with NGX_OK when the client has it, it is stored, or it is
  * dropped as the client is offline (the reason is NO_MATCHING_SUBSCRIBERS
- * then), or with NGX_DECLINED when Redis refused to store it.  It is called only when
- * ngx_mqtt_p2p_busy() has said 0; w->resume_event is posted when it may be
- * asked again.
+ * then), or with NGX_DECLINED when Redis refused to store it.  It is called
+ * only when ngx_mqtt_p2p_busy() has said 0; w->resume_event is posted when it
+ * may be asked again.
  */
 
 ngx_int_t ngx_mqtt_p2p_start(ngx_mqtt_worker_t *w);

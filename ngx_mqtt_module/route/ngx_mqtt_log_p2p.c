@@ -122,6 +122,7 @@ ngx_mqtt_log_p2p_entry(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static void
 ngx_mqtt_log_p2p_added(ngx_mqtt_op_t *op)
 {
+    ngx_str_t                 text;
     ngx_mqtt_op_t            *caller;
     ngx_mqtt_log_p2p_t        stored;
     ngx_mqtt_redis_reply_t   *reply, **elts;
@@ -140,9 +141,14 @@ ngx_mqtt_log_p2p_added(ngx_mqtt_op_t *op)
         || reply->elts[1]->type != NGX_MQTT_REDIS_STRING
         || reply->elts[2]->type != NGX_MQTT_REDIS_INTEGER)
     {
+        ngx_str_set(&text, "unexpected reply");
+
+        if (op->rc != NGX_OK) {
+            text = reply->str;
+        }
+
         ngx_log_error(NGX_LOG_ERR, op->worker->log, 0,
-                      "P2P message could not be stored in Redis: %V",
-                      &reply->str);
+                      "P2P message could not be stored in Redis: %V", &text);
 
         ngx_mqtt_op_complete(caller, NGX_DECLINED, NGX_MQTT_UNSPECIFIED_ERROR,
                              NULL);
