@@ -136,14 +136,16 @@ sub script {
     my ($name, @args) = @_;
 
     return $redis->command('EVAL', text("ngx_mqtt_module/redis/lua/$name.lua"),
-                           1, $key, @args);
+                           $name eq 'session_done' ? (1, $key)
+                                                   : (2, $key, "${key}p"),
+                           @args);
 }
 
 
 sub claim {
     my ($owner, $expiry, $connection, $will) = @_;
 
-    return script('claim', $owner, 0, $expiry, $will // '',
+    return script('claim', $owner, 0, $expiry, $will // '', 60000,
                   defined $connection ? $connection : ())->[0];
 }
 

@@ -15,12 +15,13 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Source qw/ text /;
-use Test::More tests => 92;
+use Test::More tests => 92 + 26;
 
 ###############################################################################
 
 my $redis = MqttTest->new->redis;
 my $key = 'test:{c:a/b}';
+my @keys = ($key, "${key}p");
 
 # claims
 
@@ -264,6 +265,75 @@ is_deeply([ map { $redis->command('ZSCORE', $due, "id-$_") } 5, 4, 3 ],
           [ undef, $score, $now + 60000 ], 'and so it stands there');
 
 ###############################################################################
+# the inbox of a session
+
+$key = 'test:{c:inbox}';
+@keys = ($key, "${key}p");
+
+is_deeply([ p2p_add('a', 1) ], [ 0, '', 0 ], 'no session');
+is(scalar $redis->keys("$key*"), 0, 'no inbox');
+
+# claimed, and it ends with the connection
+
+($epoch) = claim('w1', 0, 0);
+is_deeply([ p2p_add('a', 1) ], [ 0, 'w1', 0 ], 'a session that does not last');
+release('w1', $epoch, 0);
+is_deeply([ p2p_add('a', 1) ], [ 0, '', 0 ], 'nor is it there any more');
+
+# one that lives on
+
+($epoch) = claim('w1', 0, 100);
+my ($number, $by, $dropped) = p2p_add('a', 0);
+cmp_ok($number, '>', $epoch, 'the first number');
+is("$by $dropped", 'w1 0', 'stored while the client is connected');
+
+is((p2p_add('b', 0))[0], $number + 1, 'the next number');
+is((p2p_add('b', 0, 10, 1))[0], $number + 1, 'not twice');
+is($redis->command('LLEN', $keys[1]), 2, 'two are there');
+
+release('w1', $epoch, 1);
+cmp_ok($redis->command('PTTL', $keys[1]), '<=', 1000, 'it ends with it');
+
+is_deeply([ p2p_add('c', 0) ], [ 0, '', 0 ], 'offline, and not wanted');
+is_deeply([ p2p_add('c', 1) ], [ $number + 2, '', 0 ], 'wanted');
+cmp_ok($redis->command('PTTL', $keys[1]), '<=', 1000, 'no longer than it');
+
+(undef, undef, $present, $fields) = claim('w2', 0, 100);
+is_deeply($fields, [ 'n', $number - 1 . ':' . ($number + 2) ],
+          'what is to be read');
+cmp_ok($redis->command('PTTL', $keys[1]), '>', 50000, 'its time is its own');
+
+# acknowledged, also by who does not own it any more, and also again
+
+is(script('p2p_done', \@keys, $number), 1, 'one is acknowledged');
+is(script('p2p_done', \@keys, $number), 0, 'again');
+is($redis->command('LLEN', $keys[1]), 2, 'two are left');
+is_deeply([ script('log_read', \@keys, $number, 10, 10000, 0) ],
+          [ [ $number + 2, $number + 1, entry('b'), entry('c') ] ],
+          'which are read');
+
+# bounds: how many, and how old
+
+is_deeply([ p2p_add('d', 0, 2) ], [ $number + 3, 'w2', 1 ], 'too many');
+script('p2p_done', \@keys, $number + 3);
+p2p_add('old', 0, 10, 0, 1);
+is((p2p_add('e', 0))[2], 1, 'too old');
+is_deeply($redis->command('LRANGE', $keys[1], 0, -1), [ entry('e') ],
+          'the newest one is left');
+
+# a clean start: another inbox
+
+my ($clean_epoch) = claim('w3', 1, 100);
+is($redis->command('EXISTS', $keys[1]), 0, 'a clean start has none');
+my ($other) = p2p_add('f', 0);
+cmp_ok($other, '>', $number + 100, 'its numbers are others');
+is(script('p2p_done', \@keys, $number + 5), 0,
+   'what was acknowledged of the last one is not of it');
+
+release('w3', $clean_epoch, 0);
+is(scalar $redis->keys("$key*"), 0, 'and nothing is left');
+
+###############################################################################
 
 sub script {
     my ($name, $keys, @args) = @_;
@@ -276,8 +346,8 @@ sub script {
 sub claim {
     my ($owner, $clean, $expiry, $will) = @_;
 
-    return @{ script('claim', [ $key ], $owner, $clean, $expiry,
-                     $will // '') };
+    return @{ script('claim', \@keys, $owner, $clean, $expiry,
+                     $will // '', 60000) };
 }
 
 
@@ -295,6 +365,23 @@ sub orphan {
 }
 
 
+# a message of now, or one that is too old
+
+sub entry {
+    my ($text, $received) = @_;
+
+    return pack 'a16 N N', $text, $received // 0xffffffff, 0;
+}
+
+
+sub p2p_add {
+    my ($text, $offline, $max, $repeated, $received) = @_;
+
+    return @{ script('p2p_add', \@keys, entry($text, $received), $max // 10,
+                     60000, $offline, $repeated // 0) };
+}
+
+
 sub expire   { return ended(@_, '', '', '', 1) }
 sub save     { return script('session_save', [ $key ], @_) }
 sub settled  { return script('session_settled', [ $key ], @_) }
@@ -307,7 +394,7 @@ sub due_done { return script('due_done', [ shift ], @_) }
 
 sub ended {
     my ($state, $when, $wills, $filters, $told)
-        = @{ script('session_end', [ $key ], @_) };
+        = @{ script('session_end', \@keys, @_) };
 
     die "something is to be told\n" if @$told;
 

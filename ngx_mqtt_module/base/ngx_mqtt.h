@@ -123,9 +123,12 @@ typedef struct {
  * the worker exits; fence() closes all clients, as their sessions were taken
  * over; deliver() gives a subscriber its one copy of a message; subscriber()
  * finds the connected client of this id, or NULL; recheck() has it look into
- * the logs that it reads, as pushes may have been missed; p2p() gives the
- * client of this id a message that is for it alone, NGX_DECLINED when it is
- * not here.
+ * the logs that it reads, as pushes may have been missed.
+ *
+ * p2p() gives the client of this id a message that is for it alone:
+ * NGX_DECLINED when it is not here, NGX_AGAIN when it is to be stored in the
+ * inbox of its session first.  "number" tells where it stands there; NULL: it
+ * was not stored yet, 0: it is not to be.
  *
  * deliver_shared() gives it one that is for a single member of a shared
  * subscription, and with QoS 1 and 2 a "sd" that is to be given back, see
@@ -163,7 +166,8 @@ typedef struct {
                                         ngx_mqtt_copy_t *copy,
                                         ngx_mqtt_shared_t *sd);
     ngx_int_t                (*p2p)(ngx_mqtt_worker_t *w,
-                                    ngx_str_t *client_id, ngx_mqtt_msg_t *m);
+                                    ngx_str_t *client_id, ngx_mqtt_msg_t *m,
+                                    uint64_t *number);
     void                     (*flush)(ngx_event_t *ev);
     void                     (*close)(ngx_event_t *ev);
     void                     (*behind)(ngx_event_t *ev);

@@ -90,6 +90,7 @@
     X(kafka_own, COUNTER, "records skipped, the gateway produced them")       \
     X(kafka_poison, COUNTER, "records that could not be understood")          \
     X(p2p_sent, COUNTER, "P2P messages that a client has taken")              \
+    X(p2p_stored, COUNTER, "P2P messages stored for persistent sessions")     \
     X(p2p_offline, COUNTER, "P2P messages whose client was not online")       \
     X(status_events, COUNTER, "client status events handed to the producer")  \
     X(status_waiting, GAUGE, "status events waiting for Kafka or Redis")      \

@@ -270,6 +270,7 @@ struct ngx_mqtt_client_s {
     unsigned                  flow_blocked:1;    /* 3.1.1 over max_inflight */
     unsigned                  any_user:1;    /* the user name is not proven */
     unsigned                  subscribing:1;     /* Redis has to know first */
+    unsigned                  pushed:1;      /* P2P, while it was claiming */
 };
 
 
@@ -491,9 +492,12 @@ void ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber,
     ((ngx_mqtt_client_t *) ((u_char *) (s)                                    \
                             - offsetof(ngx_mqtt_client_t, subscriber)))
 
-/* hooks->p2p: NGX_OK when the message was sent or waits in the window */
+/*
+ * hooks->p2p, ngx_mqtt_client_inbox.c: NGX_OK when the message was sent or
+ * waits in the window or in the inbox
+ */
 ngx_int_t ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    ngx_mqtt_msg_t *m);
+    ngx_mqtt_msg_t *m, uint64_t *number);
 
 /* PUBACK, PUBREC, PUBCOMP of such a message */
 ngx_int_t ngx_mqtt_client_acked(ngx_mqtt_client_t *mc, ngx_uint_t type,

@@ -81,33 +81,6 @@ ngx_mqtt_client_deliver(ngx_mqtt_subscriber_t *subscriber, ngx_mqtt_msg_t *m,
 }
 
 
-ngx_int_t
-ngx_mqtt_client_p2p(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    ngx_mqtt_msg_t *m)
-{
-    ngx_mqtt_copy_t        copy;
-    ngx_mqtt_client_t     *mc;
-    ngx_mqtt_hash_node_t  *node;
-
-    node = ngx_mqtt_hash_find(&w->clients, client_id);
-
-    if (node == NULL) {
-        return NGX_DECLINED;
-    }
-
-    mc = ngx_queue_data(node, ngx_mqtt_client_t, node);
-
-    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
-    copy.qos = m->qos;
-
-    ngx_mqtt_client_deliver(&mc->subscriber, m, &copy);
-
-    /* a client that is too slow is closed by that */
-
-    return mc->closing ? NGX_DECLINED : NGX_OK;
-}
-
-
 void
 ngx_mqtt_deliver_qos0(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_copy_t *copy)

@@ -323,6 +323,12 @@ ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     reader->op = op;
     mc->session->pulling++;
 
+    if (reader->sub == NULL) {
+        ngx_mqtt_log_p2p_read(mc->worker, &mc->node.key, reader->read, max,
+                              size, op);
+        return NGX_OK;
+    }
+
     read.client_id = &mc->node.key;
     read.epoch = mc->epoch;
     read.from = reader->read;
@@ -385,19 +391,23 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
         return;
     }
 
-    if (page.last < (int64_t) reader->read) {
+    if (reader->sub == NULL) {
+        ngx_mqtt_client_inbox_page(reader, &page);
+
+    } else if (page.last < (int64_t) reader->read) {
         ngx_mqtt_pull_lost(reader);
         return;
-    }
 
-    if (page.first > reader->read + 1) {
+    } else if (page.first > reader->read + 1) {
         ngx_mqtt_count_add(w, NGX_MQTT_STAT_messages_discarded,
                            page.first - reader->read - 1);
 
         reader->read = page.first - 1;
     }
 
-    reader->end = (uint64_t) page.last;
+    if (reader->sub) {
+        reader->end = (uint64_t) page.last;
+    }
 
     for (i = 0; i < page.n; i++) {
 
@@ -448,7 +458,9 @@ ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader, ngx_mqtt_log_page_t *page,
     if (pulled->msg == NULL) {
         ngx_log_error(NGX_LOG_ERR, mc->connection->log, 0,
                       "message %uL of the log of \"%V\" was not understood",
-                      pulled->number, &reader->sub->filter->node.key);
+                      pulled->number,
+                      reader->sub ? &reader->sub->filter->node.key
+                                  : &mc->node.key);
     }
 
     ngx_queue_insert_tail(&mc->session->page, &pulled->queue);
@@ -544,6 +556,12 @@ ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc, ngx_mqtt_pulled_t *pulled)
 
         /* acknowledged already, before others */
 
+        return;
+    }
+
+    if (pulled->reader->sub == NULL) {
+        ngx_mqtt_client_inbox_deliver(pulled->reader, pulled->msg,
+                                      pulled->number);
         return;
     }
 

@@ -344,6 +344,12 @@ ngx_mqtt_save_ack(ngx_mqtt_client_t *mc)
         if (reader->attached && reader->done > reader->cursor) {
             reader->cursor = reader->done;
 
+            if (reader->sub == NULL) {
+                ngx_mqtt_log_p2p_done(mc->worker, &mc->node.key,
+                                      reader->done);
+                continue;
+            }
+
             ngx_mqtt_log_ack(mc->worker, &reader->sub->filter->node.key,
                              &mc->node.key, mc->epoch, reader->done);
         }
@@ -466,6 +472,14 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     }
 
     ob->nrefs = 0;
+
+    if (ngx_mqtt_client_inbox_is_long(mc)) {
+
+        /* what is read does not count for its bound much longer */
+
+        ss->acking = 1;
+        (void) ngx_mqtt_client_save(mc);
+    }
 
     ngx_mqtt_client_save_later(mc);
 }

@@ -40,7 +40,6 @@ static ngx_int_t ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
     ngx_mqtt_session_claimed_t *claimed);
 static ngx_int_t ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc,
     ngx_keyval_t *field);
-static ngx_int_t ngx_mqtt_session_prune(ngx_mqtt_client_t *mc);
 static ngx_int_t ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, ngx_str_t *share, uint32_t number);
 static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
@@ -123,6 +122,12 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
         if (field->key.len == 1 && field->key.data[0] == 'v') {
             state = field;
 
+        } else if (field->key.len == 1 && field->key.data[0] == 'n') {
+
+            if (ngx_mqtt_client_inbox_restore(mc, &field->value) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
         } else if (field->key.data[0] == 's'
                    && ngx_mqtt_session_restore_sub(mc, field) != NGX_OK)
         {
@@ -148,7 +153,7 @@ ngx_mqtt_session_restore(ngx_mqtt_client_t *mc,
 
     mc->session->restored = 1;
 
-    return NGX_OK;
+    return ngx_mqtt_client_inbox_start(mc);
 }
 
 
@@ -222,12 +227,12 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
         return;
     }
 
-    ss->ready = 1;
-
-    if (ngx_mqtt_session_prune(mc) != NGX_OK) {
+    if (ngx_mqtt_client_session_prune(mc) != NGX_OK) {
         ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
     }
+
+    ss->ready = 1;
 
     if (ss->nsettled > NGX_MQTT_SETTLE_SAVE) {
         (void) ngx_mqtt_client_save(mc);
@@ -247,8 +252,8 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
  * and the client may still wait for PUBREL, which keeps the packet id in use.
  */
 
-static ngx_int_t
-ngx_mqtt_session_prune(ngx_mqtt_client_t *mc)
+ngx_int_t
+ngx_mqtt_client_session_prune(ngx_mqtt_client_t *mc)
 {
     uint16_t                    id;
     ngx_uint_t                  i, qos;
@@ -275,10 +280,17 @@ ngx_mqtt_session_prune(ngx_mqtt_client_t *mc)
 
         /* unless it comes again from another log */
 
-        if (qos == 2 && !ngx_mqtt_client_session_has_id(mc, id)
-            && ngx_mqtt_client_state_released(mc, id) != NGX_OK)
-        {
+        if (qos != 2 || ngx_mqtt_client_session_has_id(mc, id)) {
+            continue;
+        }
+
+        if (ngx_mqtt_client_state_released(mc, id) != NGX_OK) {
             return NGX_ERROR;
+        }
+
+        if (ss->ready) {
+            ngx_mqtt_client_send_ack(mc, NGX_MQTT_PUBREL, id,
+                                     NGX_MQTT_SUCCESS);
         }
     }
 
@@ -750,7 +762,12 @@ ngx_mqtt_session_free_reader(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader)
 {
     ngx_queue_remove(&reader->queue);
 
-    reader->sub->reader = NULL;
+    if (reader->sub) {
+        reader->sub->reader = NULL;
+
+    } else {
+        mc->session->inbox = NULL;
+    }
 
     ngx_mqtt_free(mc->worker, reader, sizeof(ngx_mqtt_reader_t));
 }

@@ -36,6 +36,11 @@
 
 #define NGX_MQTT_SESSION_DELAY  1000    /* ms */
 
+/* the inbox among the readers, and how much of it is acknowledged at a time */
+
+#define NGX_MQTT_SESSION_INBOX       0
+#define NGX_MQTT_SESSION_INBOX_DONE  256
+
 /* uids that are remembered at most */
 
 #define NGX_MQTT_SESSION_SEEN   1024
@@ -46,7 +51,7 @@
 struct ngx_mqtt_reader_s {
     ngx_queue_t               queue;        /* in session->readers */
     ngx_mqtt_client_t        *client;
-    ngx_mqtt_sub_t           *sub;
+    ngx_mqtt_sub_t           *sub;          /* NULL: it reads the inbox */
     ngx_mqtt_op_t            *op;           /* attaching, or a page */
 
     uint64_t                  read;
@@ -88,6 +93,7 @@ struct ngx_mqtt_client_session_s {
     ngx_queue_t               saving_queue;     /* in w->saving */
 
     ngx_queue_t               readers;
+    ngx_mqtt_reader_t        *inbox;        /* one of them, or NULL */
 
     /* ngx_mqtt_client_save.c */
 
@@ -165,6 +171,9 @@ void ngx_mqtt_client_session_lost(ngx_mqtt_client_t *mc, ngx_mqtt_op_t *op);
 
 ngx_mqtt_reader_t *ngx_mqtt_client_session_reader(
     ngx_mqtt_client_session_t *ss, uint32_t number);
+
+/* forgets which messages were sent, of those that are acknowledged by now */
+ngx_int_t ngx_mqtt_client_session_prune(ngx_mqtt_client_t *mc);
 
 
 /*
@@ -277,6 +286,25 @@ ngx_int_t ngx_mqtt_session_seen_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_client_session_t *ss, u_char *uid, ngx_uint_t left);
 
 void ngx_mqtt_client_pull_free(ngx_mqtt_client_t *mc);
+
+
+/* ngx_mqtt_client_inbox.c */
+
+/* the field "n" of a claimed session; start(): its state has been read, too */
+ngx_int_t ngx_mqtt_client_inbox_restore(ngx_mqtt_client_t *mc,
+    ngx_str_t *value);
+ngx_int_t ngx_mqtt_client_inbox_start(ngx_mqtt_client_t *mc);
+
+/* a message of the inbox, pushed or from a page */
+void ngx_mqtt_client_inbox_deliver(ngx_mqtt_reader_t *reader,
+    ngx_mqtt_msg_t *m, uint64_t number);
+
+/* moves the reader to the beginning of a page */
+void ngx_mqtt_client_inbox_page(ngx_mqtt_reader_t *reader,
+    ngx_mqtt_log_page_t *page);
+
+/* 1: much of it was read and not dropped yet */
+ngx_uint_t ngx_mqtt_client_inbox_is_long(ngx_mqtt_client_t *mc);
 
 
 #endif /* _NGX_MQTT_CLIENT_SESSION_H_INCLUDED_ */

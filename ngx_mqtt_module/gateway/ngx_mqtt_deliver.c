@@ -12,8 +12,8 @@
  * (1) A record is done when every durable step is: Redis has the retained
  *     message; a frame to another worker is in the hands of the kernel, so
  *     that it arrives even if this process is killed; the client has the P2P
- *     message in its window.  What a client on this worker has got lives and
- *     dies with its connection.
+ *     message in its window, or Redis in the inbox of its session.  What a
+ *     client on this worker has got lives and dies with its connection.
  * (2) Nothing is done while a worker with subscribers, or Redis, is at its
  *     bound, or a subscriber has to catch up: the record comes again
  *     (promise G4).

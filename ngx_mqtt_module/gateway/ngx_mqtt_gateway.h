@@ -102,11 +102,12 @@ ngx_int_t ngx_mqtt_join_end(ngx_mqtt_join_t *join);
 /*
  * ngx_mqtt_p2p.c: messages for one client, wherever it is connected.
  *
- * send(): NGX_OK: the client has it, or is offline and does not get it
- * (*reason is NO_MATCHING_SUBSCRIBERS then); NGX_AGAIN: the op, which may be
- * NULL, completes later, with NGX_OK and the reason.  It is called only when
- * ngx_mqtt_p2p_busy() has said 0; w->resume_event is posted when it may be
- * asked again.
+ * send(): NGX_OK: the client has it; NGX_AGAIN: the op, which may be NULL,
+ * completes later, with NGX_OK when the client has it, it is stored, or it is
+ * dropped as the client is offline (the reason is NO_MATCHING_SUBSCRIBERS
+ * then), or with NGX_DECLINED when Redis refused to store it.  It is called
+ * only when ngx_mqtt_p2p_busy() has said 0; w->resume_event is posted when it
+ * may be asked again.
  */
 
 ngx_int_t ngx_mqtt_p2p_start(ngx_mqtt_worker_t *w);

@@ -7,10 +7,13 @@
 /*
  * P2P: a message for one client, which need not have subscribed.
  *
- *     is the client here? ------ yes --> its window
- *       | no
- *     who owns its session? ---- nobody, another node --> offline
- *       | a worker of this node
+ *     is the client here? ------ yes, and its session ends with it, or
+ *       | no, or it lives on               QoS 0 --> its window
+ *     Redis: stored? ----------- yes --> done; its owner gets a push
+ *       | no: QoS 0, a session
+ *       |     that does not live on
+ *     who owns its session? ---- nobody --> offline
+ *       | a worker
  *     P2P frame --> that worker --> its window --> P2P_DONE frame
  *       | "not here": it has moved, ask again
  *
@@ -18,11 +21,16 @@
  *     of them waits for an answer, so they stay in order also when the client
  *     moves between workers.  A client that is here and has none waiting gets
  *     its message at once.
- * (2) A message is done when the client has it in its window, or is offline:
+ * (2) A message is done when it is stored in the inbox of its session, see
+ *     ngx_mqtt_log_p2p.c, when the client has it in its window, or is offline:
  *     the op of whoever sent it completes then, and never before.
  * (3) A worker that does not answer in time, or is gone, is asked once more
- *     through Redis: such a client may get a message twice.
- * (4) What waits is bounded; senders wait, nothing is lost (promise G4).
+ *     through Redis: such a client may get a message twice.  What is stored
+ *     has a number, and does not come twice.
+ * (4) A push of what is stored needs no answer from a worker of this node: it
+ *     arrives, or the next owner finds the message when it claims the session.
+ *     One to another node may be lost with the connection to Redis.
+ * (5) What waits is bounded; senders wait, nothing is lost (promise G4).
  *
  * Called from: gateway/ (deliver, ingest), bus frames, Redis replies.
  */
@@ -30,6 +38,7 @@
 
 #include "ngx_mqtt_gateway.h"
 #include "ngx_mqtt_bus.h"
+#include "ngx_mqtt_log.h"
 #include "ngx_mqtt_redis.h"
 #include "ngx_mqtt_session.h"
 
@@ -56,6 +65,7 @@ typedef struct {
     ngx_queue_t               queue;         /* in target->messages */
     ngx_mqtt_msg_t           *msg;
     ngx_mqtt_op_t            *op;            /* NULL: nobody asks */
+    uint64_t                  number;        /* in the inbox; 0: not stored */
 } ngx_mqtt_p2p_message_t;
 
 
@@ -73,6 +83,7 @@ typedef struct {
     ngx_uint_t                attempts;
 
     unsigned                  known:1;       /* peer had the client */
+    unsigned                  clean:1;       /* its inbox did not want it */
     unsigned                  waiting:1;     /* for a frame or a retry */
 } ngx_mqtt_p2p_target_t;
 
@@ -93,8 +104,16 @@ static ngx_mqtt_p2p_target_t *ngx_mqtt_p2p_target(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id);
 static void ngx_mqtt_p2p_target_free(ngx_mqtt_p2p_target_t *t);
 static void ngx_mqtt_p2p_next(ngx_mqtt_p2p_target_t *t);
+static void ngx_mqtt_p2p_again(ngx_mqtt_p2p_target_t *t);
 static void ngx_mqtt_p2p_ask(ngx_mqtt_p2p_target_t *t);
 static void ngx_mqtt_p2p_answered(ngx_mqtt_op_t *op);
+static void ngx_mqtt_p2p_added(ngx_mqtt_op_t *op);
+static void ngx_mqtt_p2p_stored(ngx_mqtt_p2p_target_t *t,
+    ngx_mqtt_log_p2p_t *stored);
+static void ngx_mqtt_p2p_push(ngx_mqtt_p2p_target_t *t);
+static void ngx_mqtt_p2p_refused(ngx_mqtt_p2p_target_t *t);
+static void ngx_mqtt_p2p_owner(ngx_mqtt_p2p_target_t *t);
+static void ngx_mqtt_p2p_nobody(ngx_mqtt_p2p_target_t *t);
 static ngx_int_t ngx_mqtt_p2p_frame(ngx_mqtt_p2p_target_t *t);
 static void ngx_mqtt_p2p_wait(ngx_mqtt_p2p_target_t *t, ngx_msec_t timeout);
 static void ngx_mqtt_p2p_stop_waiting(ngx_mqtt_p2p_target_t *t);
@@ -111,6 +130,10 @@ static void ngx_mqtt_p2p_peer_lost(ngx_mqtt_worker_t *w,
     ngx_mqtt_peer_t *peer);
 static void ngx_mqtt_p2p_timeout(ngx_event_t *ev);
 
+
+#define ngx_mqtt_p2p_is_self(w, peer)                                         \
+    ((peer)->node == 0 && (peer)->slot == (w)->slot_index                     \
+     && (peer)->generation == (w)->generation)
 
 #define ngx_mqtt_p2p_first(t)                                                 \
     ((ngx_mqtt_p2p_message_t *)                                               \
@@ -218,8 +241,7 @@ ngx_mqtt_p2p_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     node = ngx_mqtt_hash_find(&w->p2p->targets, client_id);
 
-    if (node == NULL && w->hooks->p2p(w, client_id, m) == NGX_OK) {
-        ngx_mqtt_count(w, NGX_MQTT_STAT_p2p_sent);
+    if (node == NULL && w->hooks->p2p(w, client_id, m, NULL) == NGX_OK) {
         return NGX_OK;
     }
 
@@ -251,6 +273,7 @@ ngx_mqtt_p2p_send(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     pm->msg = m;
     pm->op = op;
+    pm->number = 0;
 
     ngx_queue_insert_tail(&t->messages, &pm->queue);
 
@@ -318,13 +341,14 @@ ngx_mqtt_p2p_next(ngx_mqtt_p2p_target_t *t)
             continue;
         }
 
-        if (w->hooks->p2p(w, &t->node.key, pm->msg) == NGX_OK) {
-            ngx_mqtt_count(w, NGX_MQTT_STAT_p2p_sent);
+        if (w->hooks->p2p(w, &t->node.key, pm->msg, NULL) == NGX_OK) {
             ngx_mqtt_p2p_finish(t, NGX_OK, NGX_MQTT_SUCCESS);
             continue;
         }
 
-        if (t->known && ngx_mqtt_p2p_frame(t) == NGX_OK) {
+        if (t->known && (t->clean || pm->msg->qos == 0)
+            && ngx_mqtt_p2p_frame(t) == NGX_OK)
+        {
             return;
         }
 
@@ -336,34 +360,57 @@ ngx_mqtt_p2p_next(ngx_mqtt_p2p_target_t *t)
 }
 
 
+/* the first message, after it has waited */
+
+static void
+ngx_mqtt_p2p_again(ngx_mqtt_p2p_target_t *t)
+{
+    if (ngx_mqtt_p2p_first(t)->number) {
+        ngx_mqtt_p2p_push(t);
+        return;
+    }
+
+    ngx_mqtt_p2p_ask(t);
+}
+
+
+/* with QoS 1 and 2 the question is also to store it, if it is to be */
+
 static void
 ngx_mqtt_p2p_ask(ngx_mqtt_p2p_target_t *t)
 {
-    ngx_mqtt_op_t  *op;
+    ngx_mqtt_op_t   *op;
+    ngx_mqtt_msg_t  *m;
 
     t->known = 0;
     t->attempts++;
 
-    op = ngx_mqtt_op_get(t->worker, NULL, ngx_mqtt_p2p_answered, t);
+    m = ngx_mqtt_p2p_first(t)->msg;
+
+    op = ngx_mqtt_op_get(t->worker, NULL, m->qos ? ngx_mqtt_p2p_added
+                                                 : ngx_mqtt_p2p_answered,
+                         t);
 
     if (op == NULL) {
         ngx_mqtt_p2p_wait(t, NGX_MQTT_P2P_RETRY);
         return;
     }
 
-    ngx_mqtt_session_owner(t->worker, &t->node.key, op);
+    if (m->qos) {
+        ngx_mqtt_log_p2p_add(t->worker, &t->node.key, m, op);
+
+    } else {
+        ngx_mqtt_session_owner(t->worker, &t->node.key, op);
+    }
 }
 
 
 static void
 ngx_mqtt_p2p_answered(ngx_mqtt_op_t *op)
 {
-    ngx_uint_t              reason;
-    ngx_mqtt_worker_t      *w;
     ngx_mqtt_p2p_target_t  *t;
 
     t = op->data;
-    w = t->worker;
 
     if (op->rc == NGX_ERROR) {
 
@@ -373,43 +420,184 @@ ngx_mqtt_p2p_answered(ngx_mqtt_op_t *op)
         return;
     }
 
-    if (ngx_mqtt_session_owner_peer(w, op, &t->peer) == NGX_OK) {
+    if (ngx_mqtt_session_owner_peer(op->worker, op, &t->peer) == NGX_OK) {
+        ngx_mqtt_p2p_owner(t);
 
-        if (t->peer.generation == w->generation) {
-            ngx_mqtt_p2p_not_here(t);
-            return;
-        }
+    } else {
+        ngx_mqtt_p2p_nobody(t);
+    }
+}
 
-        if (ngx_mqtt_p2p_frame(t) == NGX_OK) {
-            return;
-        }
+
+static void
+ngx_mqtt_p2p_added(ngx_mqtt_op_t *op)
+{
+    ngx_mqtt_log_p2p_t     *stored;
+    ngx_mqtt_p2p_target_t  *t;
+
+    t = op->data;
+    stored = op->result;
+
+    switch (op->rc) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
+        ngx_mqtt_p2p_refused(t);
+        return;
+
+    default:
+        ngx_mqtt_p2p_wait(t, NGX_MQTT_P2P_RETRY);
+        return;
     }
 
-    reason = ngx_mqtt_p2p_offline(w, ngx_mqtt_p2p_first(t)->msg);
+    if (stored->number) {
+        ngx_mqtt_p2p_stored(t, stored);
+        return;
+    }
+
+    if (ngx_mqtt_peer_parse(op->worker, &stored->owner, &t->peer) == NGX_OK) {
+        ngx_mqtt_p2p_owner(t);
+
+    } else {
+        ngx_mqtt_p2p_nobody(t);
+    }
+}
+
+
+static void
+ngx_mqtt_p2p_stored(ngx_mqtt_p2p_target_t *t, ngx_mqtt_log_p2p_t *stored)
+{
+    ngx_mqtt_p2p_message_t  *pm;
+
+    pm = ngx_mqtt_p2p_first(t);
+
+    pm->number = stored->number;
+    t->attempts = 0;
+
+    if (pm->op) {
+        ngx_mqtt_op_post(pm->op, NGX_OK, NGX_MQTT_SUCCESS);
+        pm->op = NULL;
+    }
+
+    if (ngx_mqtt_peer_parse(t->worker, &stored->owner, &t->peer) == NGX_OK) {
+        ngx_mqtt_p2p_push(t);
+        return;
+    }
+
+    ngx_mqtt_p2p_finish(t, NGX_OK, NGX_MQTT_SUCCESS);
+    ngx_mqtt_p2p_next(t);
+}
+
+
+/* to the owner of the session in whose inbox the first message is */
+
+static void
+ngx_mqtt_p2p_push(ngx_mqtt_p2p_target_t *t)
+{
+    ngx_mqtt_worker_t       *w;
+    ngx_mqtt_p2p_message_t  *pm;
+
+    w = t->worker;
+    pm = ngx_mqtt_p2p_first(t);
+
+    if (ngx_mqtt_p2p_is_self(w, &t->peer)) {
+        (void) w->hooks->p2p(w, &t->node.key, pm->msg, &pm->number);
+
+    } else if ((t->peer.node == 0 || t->attempts++ < NGX_MQTT_P2P_ATTEMPTS)
+               && ngx_mqtt_p2p_frame(t) == NGX_OK
+               && t->waiting)
+    {
+        return;
+    }
+
+    ngx_mqtt_p2p_finish(t, NGX_OK, NGX_MQTT_SUCCESS);
+    ngx_mqtt_p2p_next(t);
+}
+
+
+/* who is connected gets what Redis does not store, but it is not durable */
+
+static void
+ngx_mqtt_p2p_refused(ngx_mqtt_p2p_target_t *t)
+{
+    uint64_t  number;
+
+    number = 0;
+
+    (void) t->worker->hooks->p2p(t->worker, &t->node.key,
+                                 ngx_mqtt_p2p_first(t)->msg, &number);
+
+    ngx_mqtt_p2p_finish(t, NGX_DECLINED, NGX_MQTT_UNSPECIFIED_ERROR);
+    ngx_mqtt_p2p_next(t);
+}
+
+
+/* t->peer owns the session, and the message is for its window */
+
+static void
+ngx_mqtt_p2p_owner(ngx_mqtt_p2p_target_t *t)
+{
+    if (ngx_mqtt_p2p_is_self(t->worker, &t->peer)) {
+        ngx_mqtt_p2p_not_here(t);
+        return;
+    }
+
+    if (ngx_mqtt_p2p_frame(t) != NGX_OK) {
+        ngx_mqtt_p2p_nobody(t);
+    }
+}
+
+
+/* nobody is connected, or Redis has lost the session of who is connected */
+
+static void
+ngx_mqtt_p2p_nobody(ngx_mqtt_p2p_target_t *t)
+{
+    uint64_t            number;
+    ngx_uint_t          reason;
+    ngx_mqtt_msg_t     *m;
+    ngx_mqtt_worker_t  *w;
+
+    w = t->worker;
+    m = ngx_mqtt_p2p_first(t)->msg;
+    number = 0;
+
+    reason = (w->hooks->p2p(w, &t->node.key, m, &number) == NGX_OK)
+             ? NGX_MQTT_SUCCESS : ngx_mqtt_p2p_offline(w, m);
 
     ngx_mqtt_p2p_finish(t, NGX_OK, reason);
     ngx_mqtt_p2p_next(t);
 }
 
 
-/* NGX_DECLINED: there is no such worker */
+/*
+ * NGX_DECLINED: there is no such worker; NGX_OK: the target waits, unless no
+ * answer is needed
+ */
 
 static ngx_int_t
 ngx_mqtt_p2p_frame(ngx_mqtt_p2p_target_t *t)
 {
-    u_char                   head[8 + 4], mhead[NGX_MQTT_FRAME_MSG_HEAD], *p;
+    u_char                   head[8 + 8 + 4], *p;
+    u_char                   mhead[NGX_MQTT_FRAME_MSG_HEAD];
     ngx_int_t                rc;
     ngx_str_t                parts[3 + NGX_MQTT_FRAME_MSG_PARTS];
     ngx_mqtt_msg_t          *m;
     ngx_mqtt_worker_t       *w;
+    ngx_mqtt_p2p_message_t  *pm;
 
     w = t->worker;
 
-    m = ngx_mqtt_p2p_first(t)->msg;
+    pm = ngx_mqtt_p2p_first(t);
+    m = pm->msg;
 
-    t->request = ++w->p2p->last_request;
+    t->request = (pm->number && t->peer.node == 0) ? 0
+                                                   : ++w->p2p->last_request;
 
     p = ngx_mqtt_frame_write_u64(head, t->request);
+    p = ngx_mqtt_frame_write_u64(p, pm->number);
     p = ngx_mqtt_frame_write_u32(p, (uint32_t) t->node.key.len);
 
     parts[0].data = head;
@@ -422,8 +610,8 @@ ngx_mqtt_p2p_frame(ngx_mqtt_p2p_target_t *t)
     rc = ngx_mqtt_bus_send(w->bus, &t->peer, NGX_MQTT_FRAME_P2P, parts,
                            3 + NGX_MQTT_FRAME_MSG_PARTS);
 
-    if (rc == NGX_DECLINED) {
-        return NGX_DECLINED;
+    if (rc == NGX_DECLINED || (rc == NGX_OK && t->request == 0)) {
+        return rc;
     }
 
     ngx_mqtt_p2p_wait(t, (rc == NGX_OK) ? NGX_MQTT_P2P_TIMEOUT
@@ -465,15 +653,13 @@ ngx_mqtt_p2p_stop_waiting(ngx_mqtt_p2p_target_t *t)
 static void
 ngx_mqtt_p2p_not_here(ngx_mqtt_p2p_target_t *t)
 {
-    ngx_uint_t               reason;
     ngx_mqtt_worker_t       *w;
     ngx_mqtt_p2p_message_t  *pm;
 
     w = t->worker;
     pm = ngx_mqtt_p2p_first(t);
 
-    if (w->hooks->p2p(w, &t->node.key, pm->msg) == NGX_OK) {
-        ngx_mqtt_count(w, NGX_MQTT_STAT_p2p_sent);
+    if (w->hooks->p2p(w, &t->node.key, pm->msg, NULL) == NGX_OK) {
         ngx_mqtt_p2p_finish(t, NGX_OK, NGX_MQTT_SUCCESS);
         ngx_mqtt_p2p_next(t);
         return;
@@ -488,18 +674,11 @@ ngx_mqtt_p2p_not_here(ngx_mqtt_p2p_target_t *t)
         return;
     }
 
-    reason = ngx_mqtt_p2p_offline(w, pm->msg);
-
-    ngx_mqtt_p2p_finish(t, NGX_OK, reason);
-    ngx_mqtt_p2p_next(t);
+    ngx_mqtt_p2p_nobody(t);
 }
 
 
-/*
- * The client is not connected to this node.  A message with QoS 1 or 2 whose
- * sender's session is persistent (!m->clean) belongs into the inbox of a
- * persistent session: the log of its topic.  That step has its place here.
- */
+/* the client is not connected, and its session is not to have the message */
 
 static ngx_uint_t
 ngx_mqtt_p2p_offline(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m)
@@ -548,14 +727,14 @@ ngx_mqtt_p2p_finish(ngx_mqtt_p2p_target_t *t, ngx_int_t rc, ngx_uint_t reason)
 }
 
 
-/* { request, client id, message } */
+/* { request, number, client id, message }; request 0 wants no answer */
 
 static void
 ngx_mqtt_p2p_message_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     ngx_str_t *body)
 {
     u_char          *p, *end, found[4];
-    uint64_t         request;
+    uint64_t         request, number;
     ngx_str_t        client_id, bytes, parts[3];
     ngx_uint_t       here;
     ngx_mqtt_msg_t  *m;
@@ -563,6 +742,10 @@ ngx_mqtt_p2p_message_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
     end = body->data + body->len;
 
     p = ngx_mqtt_frame_read_u64(body->data, end, &request);
+
+    if (p) {
+        p = ngx_mqtt_frame_read_u64(p, end, &number);
+    }
 
     if (p) {
         p = ngx_mqtt_frame_read_str(p, end, &client_id);
@@ -583,13 +766,14 @@ ngx_mqtt_p2p_message_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
         return;
     }
 
-    here = (w->hooks->p2p(w, &client_id, m) == NGX_OK);
-
-    if (here) {
-        ngx_mqtt_count(w, NGX_MQTT_STAT_p2p_sent);
-    }
+    here = (w->hooks->p2p(w, &client_id, m, number ? &number : NULL)
+            == NGX_OK);
 
     ngx_mqtt_msg_unref(m);
+
+    if (request == 0) {
+        return;
+    }
 
     parts[0].data = body->data;
     parts[0].len = sizeof(uint64_t);
@@ -649,12 +833,18 @@ ngx_mqtt_p2p_done_frame(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *from,
 
     ngx_mqtt_p2p_stop_waiting(t);
 
-    if (!here) {
-        ngx_mqtt_p2p_not_here(t);
-        return;
-    }
+    /* what is stored is done, whoever has it */
 
-    t->known = 1;
+    if (ngx_mqtt_p2p_first(t)->number == 0) {
+
+        if (!here) {
+            ngx_mqtt_p2p_not_here(t);
+            return;
+        }
+
+        t->known = 1;
+        t->clean = (ngx_mqtt_p2p_first(t)->msg->qos != 0);
+    }
 
     ngx_mqtt_p2p_finish(t, NGX_OK, NGX_MQTT_SUCCESS);
     ngx_mqtt_p2p_next(t);
@@ -674,11 +864,11 @@ ngx_mqtt_p2p_peer_lost(ngx_mqtt_worker_t *w, ngx_mqtt_peer_t *peer)
         next = ngx_queue_next(q);
         t = ngx_queue_data(q, ngx_mqtt_p2p_target_t, queue);
 
-        if (t->peer.slot == peer->slot
+        if (t->peer.node == peer->node && t->peer.slot == peer->slot
             && t->peer.generation == peer->generation)
         {
             ngx_mqtt_p2p_stop_waiting(t);
-            ngx_mqtt_p2p_ask(t);
+            ngx_mqtt_p2p_again(t);
         }
     }
 }
@@ -702,7 +892,7 @@ ngx_mqtt_p2p_timeout(ngx_event_t *ev)
 
         if ((ngx_msec_int_t) (t->deadline - ngx_current_msec) <= 0) {
             ngx_mqtt_p2p_stop_waiting(t);
-            ngx_mqtt_p2p_ask(t);
+            ngx_mqtt_p2p_again(t);
         }
     }
 

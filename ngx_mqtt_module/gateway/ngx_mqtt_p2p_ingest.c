@@ -11,7 +11,8 @@
  *     Kafka if mapped -> retained if asked -> P2P
  *
  * (1) It is acknowledged when all of these are done: with QoS 1 and 2 the
- *     receiver has the message in its window, or is offline.
+ *     receiver has the message in its window or in the inbox of its session,
+ *     or it is dropped, as the receiver is offline.
  * (2) Nothing is taken while one of them is at its bound.
  *
  * Called from: ngx_mqtt_ingest.c.

@@ -131,6 +131,29 @@ void ngx_mqtt_log_append(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
 
 /*
+ * ngx_mqtt_log_p2p.c: the inbox of a session, a log of P2P messages that its
+ * client alone reads.  add() asks Redis, also when it is away, to store the
+ * message if the session is to have it: one that lives on, whose client is
+ * connected, or not and the sender's flag says so (!m->clean).  The op
+ * completes with NGX_OK and an ngx_mqtt_log_p2p_t, valid only inside done(),
+ * with NGX_DECLINED when Redis refused, or with NGX_ERROR when the worker
+ * exits.  read() is as ngx_mqtt_log_read(); done() drops all up to "cursor".
+ */
+
+typedef struct {
+    uint64_t                  number;      /* 0: it was not stored */
+    ngx_str_t                 owner;       /* of the session; empty: none */
+} ngx_mqtt_log_p2p_t;
+
+void ngx_mqtt_log_p2p_add(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_mqtt_msg_t *m, ngx_mqtt_op_t *op);
+void ngx_mqtt_log_p2p_read(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t cursor, ngx_uint_t max, size_t size, ngx_mqtt_op_t *op);
+void ngx_mqtt_log_p2p_done(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    uint64_t cursor);
+
+
+/*
  * ngx_mqtt_group.c: shared subscriptions have logs, too, see
  * ngx_mqtt_group_int.h.  The worker of this name has died: what it has taken
  * is given back.  leave(): the clients of this one have gone, and there is no

@@ -127,31 +127,31 @@ void
 ngx_mqtt_chores_end(ngx_mqtt_chores_t *ch, ngx_str_t *dead, ngx_uint_t how,
     ngx_mqtt_op_t *op)
 {
-    ngx_str_t           argv[6];
+    ngx_str_t           argv[7];
     ngx_mqtt_worker_t  *w;
 
     w = ch->worker;
 
-    if (ngx_mqtt_session_key(w, &ch->node.key, &argv[0]) != NGX_OK) {
+    if (ngx_mqtt_session_key_pair(w, &ch->node.key, argv) != NGX_OK) {
         ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
     }
 
-    argv[1] = w->sessions->owner;
-    ngx_str_null(&argv[2]);
-    argv[3] = *dead;
-    ngx_str_null(&argv[4]);
+    argv[2] = w->sessions->owner;
+    ngx_str_null(&argv[3]);
+    argv[4] = *dead;
     ngx_str_null(&argv[5]);
+    ngx_str_null(&argv[6]);
 
     if (how != NGX_MQTT_CHORES_TELL) {
-        argv[5].data = (u_char *) ((how == NGX_MQTT_CHORES_LOST) ? "1" : "0");
-        argv[5].len = 1;
+        argv[6].data = (u_char *) ((how == NGX_MQTT_CHORES_LOST) ? "1" : "0");
+        argv[6].len = 1;
     }
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1, 6, argv,
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 2, 7, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
-    ngx_mqtt_free(w, argv[0].data, argv[0].len);
+    ngx_mqtt_session_key_pair_free(w, argv);
 }
 
 

@@ -78,11 +78,11 @@ static ngx_int_t
 ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
     ngx_mqtt_op_t *op)
 {
-    u_char      seconds[NGX_INT64_LEN], *p;
+    u_char      seconds[NGX_INT64_LEN], retention[NGX_INT64_LEN], *p;
     size_t      size;
-    ngx_str_t   argv[6], *will;
+    ngx_str_t   argv[8], *will;
 
-    will = &argv[4];
+    will = &argv[5];
     ngx_str_null(will);
     size = 0;
 
@@ -100,7 +100,7 @@ ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
         will->len = p - will->data;
     }
 
-    if (ngx_mqtt_session_key(w, &sc->client_id, &argv[0]) != NGX_OK) {
+    if (ngx_mqtt_session_key_pair(w, &sc->client_id, argv) != NGX_OK) {
 
         if (size) {
             ngx_mqtt_free(w, will->data, size);
@@ -109,26 +109,30 @@ ngx_mqtt_claim_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_claim_t *sc,
         return NGX_ERROR;
     }
 
-    argv[1] = w->sessions->owner;
+    argv[2] = w->sessions->owner;
 
-    ngx_str_set(&argv[2], "0");
+    ngx_str_set(&argv[3], "0");
 
     if (sc->clean) {
-        ngx_str_set(&argv[2], "1");
+        ngx_str_set(&argv[3], "1");
     }
 
-    argv[3].data = seconds;
-    argv[3].len = ngx_mqtt_session_expiry(seconds, sc->expiry) - seconds;
+    argv[4].data = seconds;
+    argv[4].len = ngx_mqtt_session_expiry(seconds, sc->expiry) - seconds;
 
-    argv[5] = sc->connection;
+    argv[6].data = retention;
+    argv[6].len = ngx_sprintf(retention, "%M", w->gateway->offline_retention)
+                  - retention;
+
+    argv[7] = sc->connection;
 
     ngx_mqtt_session_list(w, &sc->client_id, 1);
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 1,
-                          sc->connection.len ? 6 : 5, argv,
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_CLAIM, 2,
+                          sc->connection.len ? 8 : 7, argv,
                           NGX_MQTT_REDIS_SAFE, op);
 
-    ngx_mqtt_free(w, argv[0].data, argv[0].len);
+    ngx_mqtt_session_key_pair_free(w, argv);
 
     if (size) {
         ngx_mqtt_free(w, will->data, size);

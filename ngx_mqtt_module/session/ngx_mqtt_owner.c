@@ -52,5 +52,5 @@ ngx_mqtt_session_owner_peer(ngx_mqtt_worker_t *w, ngx_mqtt_op_t *op,
         return NGX_DECLINED;
     }
 
-    return ngx_mqtt_session_parse_owner(w, &reply->str, peer);
+    return ngx_mqtt_peer_parse(w, &reply->str, peer);
 }

@@ -107,39 +107,39 @@ ngx_mqtt_release_send(ngx_mqtt_worker_t *w, ngx_mqtt_session_release_t *rel,
     ngx_mqtt_op_t *op)
 {
     u_char     number[NGX_INT64_LEN], seconds[NGX_INT64_LEN];
-    ngx_str_t  argv[7];
+    ngx_str_t  argv[8];
 
-    if (ngx_mqtt_session_key(w, &rel->client_id, &argv[0]) != NGX_OK) {
+    if (ngx_mqtt_session_key_pair(w, &rel->client_id, argv) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    argv[1] = w->sessions->owner;
+    argv[2] = w->sessions->owner;
 
-    argv[2].data = number;
-    argv[2].len = ngx_sprintf(number, "%uL", rel->epoch) - number;
+    argv[3].data = number;
+    argv[3].len = ngx_sprintf(number, "%uL", rel->epoch) - number;
 
-    ngx_str_null(&argv[3]);
+    ngx_str_null(&argv[4]);
 
-    argv[4].data = seconds;
-    argv[4].len = ngx_mqtt_session_expiry(seconds, rel->expiry) - seconds;
-
-    ngx_str_set(&argv[5], "0");
-
-    if (rel->lost) {
-        ngx_str_set(&argv[5], "1");
-    }
+    argv[5].data = seconds;
+    argv[5].len = ngx_mqtt_session_expiry(seconds, rel->expiry) - seconds;
 
     ngx_str_set(&argv[6], "0");
 
-    if (rel->told) {
+    if (rel->lost) {
         ngx_str_set(&argv[6], "1");
     }
 
-    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 1,
-                          w->sessions->ends ? 7 : 6, argv,
+    ngx_str_set(&argv[7], "0");
+
+    if (rel->told) {
+        ngx_str_set(&argv[7], "1");
+    }
+
+    ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_SESSION_END, 2,
+                          w->sessions->ends ? 8 : 7, argv,
                           NGX_MQTT_REDIS_WAIT, op);
 
-    ngx_mqtt_free(w, argv[0].data, argv[0].len);
+    ngx_mqtt_session_key_pair_free(w, argv);
 
     return NGX_OK;
 }

@@ -414,6 +414,39 @@ ngx_mqtt_session_key(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
 
 
 ngx_int_t
+ngx_mqtt_session_key_pair(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *keys)
+{
+    u_char  *p;
+    size_t   len;
+
+    len = w->gateway->redis_prefix.len + sizeof("{c:}") - 1 + client_id->len;
+
+    p = ngx_mqtt_alloc(w, 2 * len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    keys[0].data = p;
+    keys[0].len = len;
+    p = ngx_sprintf(p, "%V{c:%V}", &w->gateway->redis_prefix, client_id);
+
+    keys[1].data = p;
+    keys[1].len = len + 1;
+    ngx_sprintf(p, "%V{c:%V}p", &w->gateway->redis_prefix, client_id);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_session_key_pair_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
+{
+    ngx_mqtt_free(w, keys[0].data, 2 * keys[0].len + 1);
+}
+
+
+ngx_int_t
 ngx_mqtt_session_owned_key(ngx_mqtt_worker_t *w, ngx_str_t *owner,
     ngx_str_t *key)
 {

@@ -236,7 +236,7 @@ void ngx_mqtt_session_release(ngx_mqtt_worker_t *w,
 /*
  * Asks Redis, also when it is away, who owns a session; the op completes with
  * a result that ngx_mqtt_session_owner_peer() understands: NGX_OK and a worker
- * of this node, or NGX_DECLINED when nobody or somebody else owns it.
+ * of any node, NGX_DECLINED or NGX_ERROR when nobody owns it.
  */
 void ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_op_t *op);

@@ -122,6 +122,11 @@ struct ngx_mqtt_sessions_s {
 ngx_int_t ngx_mqtt_session_key(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *key);
 
+/* the same and that of its inbox, in one block; freed by _free() */
+ngx_int_t ngx_mqtt_session_key_pair(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    ngx_str_t *keys);
+void ngx_mqtt_session_key_pair_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
+
 /* "{w:<owner>}c": its client ids; freed by the caller */
 ngx_int_t ngx_mqtt_session_owned_key(ngx_mqtt_worker_t *w, ngx_str_t *owner,
     ngx_str_t *key);

@@ -2,24 +2,27 @@
 --
 -- KEYS[1]  session: hash of e (epoch), o (owner), x (expiry, seconds) and what
 --          else is listed in docs/redis.md
+-- KEYS[2]  its inbox, see p2p_add.lua
 -- ARGV[1]  owner: node, slot and generation of the worker
 -- ARGV[2]  "1" to start clean
 -- ARGV[3]  expiry interval once it is released, seconds; "0": none
 -- ARGV[4]  will of the connection: its delay in seconds, ":" and the message;
 --          empty: none
--- ARGV[5]  what is told of the connection when it is gone; absent: nothing
+-- ARGV[5]  how long the inbox may hold messages, ms
+-- ARGV[6]  what is told of the connection when it is gone; absent: nothing
 --
 -- Returns { epoch; previous owner or ""; session present; the s*, q* and v
--- fields of a session that is present, name and value; wills that are the
--- owner's to publish, number and message; filters whose readers are to be
--- detached, filter and epoch; when something was due of the session, ms,
--- or "" }.
+-- fields of a session that is present, name and value, and "n" when it has an
+-- inbox: the number of the last message that is done with, ":", that of the
+-- last one; wills that are the owner's to publish, number and message; filters
+-- whose readers are to be detached, filter and epoch; when something was due
+-- of the session, ms, or "" }.
 --
 -- The epoch is the time in microseconds, or one more than the last one where
 -- the clock stands behind it: so it grows for a client id for ever, although
 -- nothing is kept of a session that has ended.
 
-local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd', 'a')
+local s = redis.call('HMGET', KEYS[1], 'e', 'o', 'x', 't', 'w', 'd', 'a', 'n')
 local time = redis.call('TIME')
 local epoch = time[1] * 1000000 + time[2]
 local present, unsettled = 0, 0
@@ -66,6 +69,18 @@ if s[1] then
 
     if s[4] or s[5] or s[7] then
         redis.call('HDEL', KEYS[1], 't', 'w', 'd', 'a')
+    end
+
+    if s[8] and present == 0 then
+        redis.call('HDEL', KEYS[1], 'n')
+        redis.call('DEL', KEYS[2])
+
+    elseif s[8] then
+        redis.call('PEXPIRE', KEYS[2], ARGV[5])
+
+        fields[1] = 'n'
+        fields[2] = string.format('%.0f:%s',
+                                  s[8] - redis.call('LLEN', KEYS[2]), s[8])
     end
 
     if redis.call('HLEN', KEYS[1]) > 3 then
@@ -126,8 +141,8 @@ if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[1], 'w', ARGV[4])
 end
 
-if ARGV[5] then
-    redis.call('HSET', KEYS[1], 'a', ARGV[5])
+if ARGV[6] then
+    redis.call('HSET', KEYS[1], 'a', ARGV[6])
 end
 
 return { epoch, s[2] or '', present, fields, wills, filters,

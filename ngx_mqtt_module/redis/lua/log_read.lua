@@ -4,7 +4,7 @@
 -- ARGV[1]  the number behind which to read
 -- ARGV[2], ARGV[3]  messages and bytes of a page; at least one message
 -- ARGV[4]  received before that they are too old, ms
--- ARGV[5]  reader: the client id
+-- ARGV[5]  reader: the client id; absent: the log is the inbox of a session
 -- ARGV[6]  epoch of its session
 --
 -- Returns the number of the last message of the log, or -1 when there is no
@@ -12,13 +12,13 @@
 -- of the first message of the page; the messages. A page of which all are too
 -- old is empty, and begins behind them.
 
-local log = redis.call('HMGET', KEYS[1], 'n', 'r' .. ARGV[5])
+local log = redis.call('HMGET', KEYS[1], 'n', 'r' .. (ARGV[5] or ''))
 
 if not log[1] then
     return { -1, 0 }
 end
 
-if string.match(log[2] or '', '^(%d+):') ~= ARGV[6] then
+if ARGV[5] and string.match(log[2] or '', '^(%d+):') ~= ARGV[6] then
     return { -2, 0 }
 end
 

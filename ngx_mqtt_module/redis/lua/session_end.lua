@@ -1,7 +1,7 @@
 -- Ends what is to end of a session: its connection, the delay of its will, the
 -- session itself.
 --
--- KEYS[1]  session, see claim.lua
+-- KEYS[1], KEYS[2]  session, see claim.lua, and its inbox
 -- ARGV[1]  owner who asks: a will that is due is his to publish, and the end
 --          of a connection is his to tell
 -- ARGV[2]  epoch of the claim whose connection is gone; a stale one changes
@@ -182,9 +182,11 @@ if owner ~= '' then
 end
 
 if over then
+    redis.call('DEL', KEYS[2])
+
     if left then
         redis.call('HSET', KEYS[1], 'x', '0')
-        redis.call('HDEL', KEYS[1], 't', 'v')
+        redis.call('HDEL', KEYS[1], 't', 'v', 'n')
     else
         redis.call('DEL', KEYS[1])
     end
@@ -199,6 +201,12 @@ if not subscribed and not left and not will then
     if ends then
         redis.call('HDEL', KEYS[1], 't')
         redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', ends))
+
+        local ttl = redis.call('PTTL', KEYS[2])
+
+        if ttl < 0 or ttl > ends - now then
+            redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', ends))
+        end
     end
 
     return { 1, '', wills, filters, told }
