@@ -247,7 +247,7 @@ for my $online (0, 1) {
     ok($t->wait_total(clients => 0, 5), 'gone');
 }
 
-# Redis refuses to store: the sender is told, nothing else is lost
+# Redis refuses to store: a device is told, a record waits
 
 {
     my ($pid) = $t->worker_pids;
@@ -261,13 +261,21 @@ for my $online (0, 1) {
     is($sender->publish_wait('chat/p2p/full', 'x', qos => 1)->{reason}, 0x80,
        'no memory for it');
 
+    $kafka->write($down, { key => 'k', payload => 'record', headers => [
+        [ mqttSecondTopic => '/p2p/full' ], [ cleansessionflag => 'false' ] ]
+    });
+
+    ok((wait_for { $t->total('kafka_inflight') == 1 } 10), 'a record waits');
+    ok(!(wait_for { $t->total('kafka_inflight') == 0 } 1.5), 'and waits');
+
     $redis->command('CONFIG', 'SET', 'maxmemory', 0);
 
+    ok($t->wait_total(kafka_inflight => 0, 10), 'until there is some');
     is($sender->publish_wait('chat/p2p/full', 'y', qos => 1)->{reason}, 0,
-       'there is some');
+       'also for the device');
 
     my $c = client_on($t, $pid, session('full'));
-    is($c->recv_message->{payload}, 'y', 'what was acknowledged');
+    is_deeply([ took($c, 2) ], [ 'record', 'y' ], 'what was stored');
     $c->expect_alive;
     $c->disconnect(props => [ [ session_expiry => 0 ] ]);
     $sender->disconnect;
@@ -385,7 +393,7 @@ sub took {
     while (@got < $count) {
         my $m = $c->recv_message($timeout // 10) or last;
 
-        push @got, $m->{payload} if !@got || $m->{payload} != $got[-1];
+        push @got, $m->{payload} if !@got || $m->{payload} ne $got[-1];
     }
 
     return @got;

@@ -60,6 +60,10 @@
 
 #define NGX_MQTT_P2P_RETRY             50
 
+/* so is Redis after it has refused to store a record of Kafka, ms */
+
+#define NGX_MQTT_P2P_REFUSED           1000
+
 
 typedef struct {
     ngx_queue_t               queue;         /* in target->messages */
@@ -517,17 +521,26 @@ ngx_mqtt_p2p_push(ngx_mqtt_p2p_target_t *t)
 }
 
 
-/* who is connected gets what Redis does not store, but it is not durable */
+/*
+ * Redis does not store it.  A record of Kafka waits, as nobody could be told;
+ * a device is told, and who is connected gets its message all the same.
+ */
 
 static void
 ngx_mqtt_p2p_refused(ngx_mqtt_p2p_target_t *t)
 {
-    uint64_t  number;
+    uint64_t         number;
+    ngx_mqtt_msg_t  *m;
 
+    m = ngx_mqtt_p2p_first(t)->msg;
     number = 0;
 
-    (void) t->worker->hooks->p2p(t->worker, &t->node.key,
-                                 ngx_mqtt_p2p_first(t)->msg, &number);
+    if (m->origin.len == 0) {
+        ngx_mqtt_p2p_wait(t, NGX_MQTT_P2P_REFUSED);
+        return;
+    }
+
+    (void) t->worker->hooks->p2p(t->worker, &t->node.key, m, &number);
 
     ngx_mqtt_p2p_finish(t, NGX_DECLINED, NGX_MQTT_UNSPECIFIED_ERROR);
     ngx_mqtt_p2p_next(t);
