@@ -17,7 +17,7 @@ use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::RedisCluster;
 use MqttTest::Util qw/ wait_for /;
-use Test::More tests => 26;
+use Test::More tests => 27;
 
 ###############################################################################
 
@@ -162,6 +162,17 @@ $c = $t->client(version => 4);
 $c->subscribe("p$retained/x" => 0);
 is(($c->recv_message || {})->{payload}, 'kept', 'retained');
 ok($publisher->is_alive, 'nobody was closed');
+
+# one address is one Redis: a node of a cluster is not taken for it
+
+my $single = MqttTest->new(redis => $nodes[0]);
+
+$single->allow_log(qr/Redis is unavailable/);
+$single->write_conf;
+$single->run(ready => 0);
+
+ok($single->wait_log(qr/Redis is unavailable: refused: "MOVED /),
+   'without "cluster" it is refused');
 
 ###############################################################################
 

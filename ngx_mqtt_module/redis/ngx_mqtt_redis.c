@@ -733,8 +733,12 @@ ngx_mqtt_redis_answer(ngx_mqtt_redis_t *r, ngx_mqtt_redis_reply_t *reply)
     q = ngx_queue_head(&r->sent);
     cmd = ngx_queue_data(q, ngx_mqtt_redis_cmd_t, queue);
 
-    if (ngx_mqtt_redis_unavailable(reply)) {
+    /* one Redis that is a node of a cluster: of no use as it is configured */
 
+    if (ngx_mqtt_redis_unavailable(reply)
+        || (!ngx_mqtt_redis_is_node(r)
+            && ngx_mqtt_redis_error_is(reply, "MOVED")))
+    {
         /* the command is still in "sent" and waits or fails with the others */
 
         ngx_mqtt_redis_lost(r, 0, "refused", &reply->str);
