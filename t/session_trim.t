@@ -37,7 +37,7 @@ MqttTest::Client->publish_many([ $publisher ], count => 800, qos => 1,
                                topic => 'a/b', payload => sub { $_[1] },
                                window => 10);
 
-is(read_all(@others), 30 * 800, 'the others have all');
+is(read_all(30 * 800, @others), 30 * 800, 'the others have all');
 is(stored(), 800, 'the slow one needs it');
 ok(wait_for { tally() == 30 }, 'the others do not');
 
@@ -59,7 +59,7 @@ $slow->abort;
 released('slow');
 
 $slow = session('slow');
-is(read_all($slow), 798, 'it reads the others');
+is(read_all(798, $slow), 798, 'it reads the others');
 ok(wait_for { stored() == 0 }, 'nobody needs anything');
 is(scalar(() = $redis->keys('test:{f:a/+}?')), 0, 'and nothing is there');
 
@@ -71,7 +71,7 @@ for my $how (qw/ ends unsubscribes /) {
 
     $publisher->publish_wait('a/b', $_, qos => 1) for 1 .. 20;
 
-    is(read_all(@others, $new), 31 * 20, 'messages for all');
+    is(read_all(31 * 20, @others, $new), 31 * 20, 'messages for all');
     $slow = session('slow', auto_ack => 0);
     wait_for { tally() == 31 } or diag('the others have not moved');
 
@@ -106,16 +106,21 @@ sub session {
 }
 
 
-# how many messages they get
+# how many messages they get, and no more for a while
 
 sub read_all {
-    my (@clients) = @_;
+    my ($wanted, @clients) = @_;
 
-    my ($n, $last) = (0, now());
+    my $n = 0;
+    my $count = sub { $n++ if $_[1]{type} eq 'PUBLISH' };
 
-    MqttTest::Client->pump(\@clients, timeout => 30,
-        until => sub { now() - $last > 1 },
-        on_packet => sub { $n++ if $_[1]{type} eq 'PUBLISH'; $last = now() });
+    MqttTest::Client->pump(\@clients, timeout => 30, on_packet => $count,
+                           until => sub { $n >= $wanted });
+
+    my $end = now() + 0.3;
+
+    MqttTest::Client->pump(\@clients, on_packet => $count,
+                           until => sub { now() > $end });
 
     return $n;
 }
