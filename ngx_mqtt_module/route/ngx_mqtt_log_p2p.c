@@ -27,6 +27,7 @@
 
 static ngx_int_t ngx_mqtt_log_p2p_keys(ngx_mqtt_worker_t *w,
     ngx_str_t *client_id, ngx_str_t *keys);
+static void ngx_mqtt_log_p2p_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
 static ngx_int_t ngx_mqtt_log_p2p_entry(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_str_t *entry);
 static void ngx_mqtt_log_p2p_added(ngx_mqtt_op_t *op);
@@ -77,7 +78,7 @@ ngx_mqtt_log_p2p_add(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_P2P_ADD, 2, 7, argv,
                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_MARK, redis_op);
 
-    ngx_mqtt_log_keys_free(w, argv);
+    ngx_mqtt_log_p2p_keys_free(w, argv);
     ngx_mqtt_free(w, entry.data, entry.len);
 
     return;
@@ -199,7 +200,7 @@ ngx_mqtt_log_p2p_read(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 6, argv,
                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
-    ngx_mqtt_log_keys_free(w, argv);
+    ngx_mqtt_log_p2p_keys_free(w, argv);
 }
 
 
@@ -220,11 +221,9 @@ ngx_mqtt_log_p2p_done(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_P2P_DONE, 2, 3, argv,
                           NGX_MQTT_REDIS_WAIT, NULL);
 
-    ngx_mqtt_log_keys_free(w, argv);
+    ngx_mqtt_log_p2p_keys_free(w, argv);
 }
 
-
-/* freed with ngx_mqtt_log_keys_free(), as the second one is a byte longer */
 
 static ngx_int_t
 ngx_mqtt_log_p2p_keys(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
@@ -251,4 +250,11 @@ ngx_mqtt_log_p2p_keys(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_sprintf(p, "%V{c:%V}p", prefix, client_id);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_mqtt_log_p2p_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
+{
+    ngx_mqtt_free(w, keys[0].data, keys[0].len + keys[1].len);
 }
