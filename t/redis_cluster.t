@@ -17,7 +17,7 @@ use MqttTest;
 use MqttTest::Nodes;
 use MqttTest::RedisCluster;
 use MqttTest::Util qw/ wait_for /;
-use Test::More tests => 27;
+use Test::More tests => 31;
 
 ###############################################################################
 
@@ -104,6 +104,53 @@ my @wrong = grep {
 
 is(scalar(map { @$_ } values %got), $n, 'with all that was acknowledged');
 is_deeply(\@wrong, [], 'in order');
+$c->is_alive;
+$c->disconnect;
+
+# a slot has moved, its old node still owes replies: what comes new waits
+
+$slot = log_slot($topics[0]);
+$from = $redis->owner($slot);
+($to, my $third) = grep { $_->port != $from->port } @nodes;
+
+my ($sign) = grep { $redis->owner(log_slot($_))->port == $to->port } @topics;
+
+$redis->move_begin($slot, $to);
+$redis->move_keys($from, $slot, $to);
+$redis->move_begin(log_slot($sign), $third);
+$from->pause;
+
+@sent = map { send_one($topics[0]) } 1 .. 20;
+$publisher->is_alive;
+
+$_->command('CLUSTER', 'SETSLOT', $slot, 'NODE',
+            $to->command('CLUSTER', 'MYID')) for $to, $third;
+
+$moved = $t->total('redis_moved');
+$redis->move_end($to, log_slot($sign), $third);
+
+push @sent, send_one($sign);
+ok(wait_for { $t->total('redis_moved') > $moved },
+   'another slot is redirected, so the map is asked for');
+
+# of one that does not hang, within a second
+
+$publisher->expect_nothing(1.5, 'nothing is acknowledged yet');
+
+push @sent, map { send_one($topics[0]) } 1 .. 5;
+
+$publisher->is_alive;
+$from->resume;
+
+is_deeply([ unacked(@sent) ], [], 'all are when the old node answers');
+
+$from->command('CLUSTER', 'SETSLOT', $slot, 'NODE',
+               $to->command('CLUSTER', 'MYID'));
+
+$c = $t->client(@session);
+%got = take($c, 26);
+is_deeply($got{ $topics[0] }, [ $n - 25 .. $n - 6, $n - 4 .. $n ],
+          'the new ones are behind the old ones');
 $c->is_alive;
 $c->disconnect;
 

@@ -27,6 +27,7 @@
 
 
 #define NGX_MQTT_REDIS_MAP_EVERY  200
+#define NGX_MQTT_REDIS_MAP_WAIT   1000
 
 
 /* ngx_mqtt_redis_sync(): ops under way */
@@ -476,11 +477,13 @@ ngx_mqtt_redis_cluster_find(ngx_mqtt_redis_t *front)
     cluster = front->cluster;
     busy = 0;
 
-    if (cluster->asked) {
-        return NGX_TIMER_INFINITE;
-    }
-
     elapsed = ngx_current_msec - cluster->asked_at;
+
+    /* one that hangs tells nothing */
+
+    if (cluster->asked && elapsed < NGX_MQTT_REDIS_MAP_WAIT) {
+        return NGX_MQTT_REDIS_MAP_WAIT - elapsed;
+    }
 
     if (cluster->known && elapsed < NGX_MQTT_REDIS_MAP_EVERY) {
         return NGX_MQTT_REDIS_MAP_EVERY - elapsed;
