@@ -544,7 +544,7 @@ void ngx_mqtt_client_share_ready(ngx_mqtt_client_t *mc);
 void ngx_mqtt_client_share_done(ngx_mqtt_outbound_t *ob);
 void ngx_mqtt_client_share_again(ngx_mqtt_outbound_t *ob);
 
-/* of a persistent session: the save of this number was sent; before it is
+/* of a persistent session: the save of this number is done; before it is
    saved for the last time */
 void ngx_mqtt_client_share_saved(ngx_mqtt_client_t *mc, uint64_t save);
 void ngx_mqtt_client_share_keep(ngx_mqtt_client_t *mc);

@@ -171,8 +171,6 @@ ngx_mqtt_save_send(ngx_mqtt_client_t *mc)
     ss->save_op = op;
     ss->sent++;
 
-    ngx_mqtt_client_share_saved(mc, ss->sent);
-
     if (ss->acking) {
         ss->acking = 0;
         ngx_mqtt_save_ack(mc);
@@ -230,6 +228,12 @@ ngx_mqtt_save_done(ngx_mqtt_op_t *op)
     }
 
     ss->saved = ss->sent;
+
+    /* not before: a save that is refused leaves them to other members */
+
+    if (mc->extra) {
+        ngx_mqtt_client_share_saved(mc, ss->saved);
+    }
 
     if (ss->asked > ss->sent) {
         (void) ngx_mqtt_client_save(mc);
