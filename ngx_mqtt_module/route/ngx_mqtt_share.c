@@ -57,6 +57,8 @@ static ngx_int_t ngx_mqtt_share_route(ngx_mqtt_worker_t *w,
     ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
 static void ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_mqtt_share_t *share, ngx_uint_t stalled);
+static void ngx_mqtt_share_full(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_share_t *share);
 static ngx_mqtt_sub_t *ngx_mqtt_share_pick(ngx_mqtt_worker_t *w,
     ngx_mqtt_share_t *share, ngx_mqtt_msg_t *m);
 static void ngx_mqtt_share_again_handler(ngx_event_t *ev);
@@ -682,6 +684,7 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
         room = w->hooks->room(sub->subscriber, qos);
 
         if (room == NGX_MQTT_ROOM_SEND) {
+            share->full = 0;
             return sub;
         }
 
@@ -692,9 +695,7 @@ ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
         }
     }
 
-    if (share->nmembers <= NGX_MQTT_SHARE_SCAN) {
-        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
-    }
+    ngx_mqtt_share_full(w, &sub->filter->node.key, share);
 
     if (waits) {
         ngx_queue_remove(&waits->queue);
@@ -740,11 +741,28 @@ ngx_mqtt_share_window(ngx_mqtt_worker_t *w, uint64_t id)
         q = next;
     }
 
-    if (sum == 0 && share->nmembers <= NGX_MQTT_SHARE_SCAN) {
-        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
+    if (sum == 0) {
+        ngx_mqtt_share_full(w, &sub->filter->node.key, share);
+
+    } else {
+        share->full = 0;
     }
 
     return sum;
+}
+
+
+/* some have no room, and are behind the others now: all, after a round */
+
+static void
+ngx_mqtt_share_full(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_share_t *share)
+{
+    share->full += NGX_MQTT_SHARE_SCAN;
+
+    if (share->full >= share->nmembers) {
+        ngx_mqtt_share_stall(w, filter, share, 1);
+    }
 }
 
 
@@ -752,6 +770,10 @@ static void
 ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
     ngx_mqtt_share_t *share, ngx_uint_t stalled)
 {
+    if (!stalled) {
+        share->full = 0;
+    }
+
     if (share->stalled != stalled) {
         share->stalled = stalled;
         ngx_mqtt_directory_stall(w, filter, share->id, stalled);
