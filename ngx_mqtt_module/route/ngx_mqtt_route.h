@@ -84,6 +84,8 @@ struct ngx_mqtt_share_s {
     ngx_uint_t                nmembers;
     uint64_t                  id;            /* in all workers of the node */
     uint64_t                  serial;        /* of the search that found it */
+    ngx_uint_t                full;          /* asked in vain, one after the
+                                                other */
     ngx_uint_t                stalled;       /* 1: no member has room */
     ngx_str_t                 name;
 };

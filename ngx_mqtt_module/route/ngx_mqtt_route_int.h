@@ -175,6 +175,11 @@ ngx_mqtt_shared_t *ngx_mqtt_shared_create(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, uint64_t group);
 void ngx_mqtt_shared_free(ngx_mqtt_shared_t *sd);
 
+/* ngx_mqtt_share_member.c does what is about members; NULL: there are none */
+ngx_mqtt_share_t *ngx_mqtt_share_find(ngx_mqtt_worker_t *w, uint64_t id);
+void ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
+    ngx_mqtt_share_t *share, ngx_uint_t stalled);
+
 
 /* ngx_mqtt_share_bus.c */
 

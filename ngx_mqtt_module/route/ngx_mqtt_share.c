@@ -36,7 +36,6 @@
 #include <ngx_sha1.h>
 
 
-#define NGX_MQTT_SHARE_SCAN  32      /* members asked for one message */
 #define NGX_MQTT_SHARE_WARN  60      /* seconds */
 
 
@@ -44,8 +43,6 @@ static ngx_mqtt_share_t *ngx_mqtt_share_create(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node, ngx_str_t *name);
 static void ngx_mqtt_share_prune(ngx_mqtt_worker_t *w,
     ngx_mqtt_filter_node_t *node, ngx_mqtt_share_t *share);
-static ngx_mqtt_share_t *ngx_mqtt_share_find(ngx_mqtt_worker_t *w,
-    uint64_t id);
 static ngx_uint_t ngx_mqtt_share_found(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *found, ngx_mqtt_logged_t *logged);
 static ngx_uint_t ngx_mqtt_share_ours(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
@@ -55,10 +52,6 @@ static void ngx_mqtt_share_rest(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 static ngx_int_t ngx_mqtt_share_route(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_mqtt_groups_t *groups, ngx_mqtt_group_t *group,
     ngx_mqtt_shared_t *sd, ngx_mqtt_workers_t *tried);
-static void ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
-    ngx_mqtt_share_t *share, ngx_uint_t stalled);
-static ngx_mqtt_sub_t *ngx_mqtt_share_pick(ngx_mqtt_worker_t *w,
-    ngx_mqtt_share_t *share, ngx_mqtt_msg_t *m);
 static void ngx_mqtt_share_again_handler(ngx_event_t *ev);
 
 
@@ -276,7 +269,7 @@ ngx_mqtt_share_prune(ngx_mqtt_worker_t *w, ngx_mqtt_filter_node_t *node,
 }
 
 
-static ngx_mqtt_share_t *
+ngx_mqtt_share_t *
 ngx_mqtt_share_find(ngx_mqtt_worker_t *w, uint64_t id)
 {
     ngx_str_t              key;
@@ -595,183 +588,6 @@ ngx_mqtt_share_drop(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
 
     if (sd) {
         ngx_mqtt_share_done(sd);
-    }
-}
-
-
-ngx_int_t
-ngx_mqtt_share_local(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, uint64_t id,
-    ngx_mqtt_shared_t *sd)
-{
-    ngx_mqtt_sub_t    *sub;
-    ngx_mqtt_copy_t    copy;
-    ngx_mqtt_share_t  *share;
-
-    share = ngx_mqtt_share_find(w, id);
-
-    if (share == NULL) {
-        return NGX_DECLINED;
-    }
-
-    sub = ngx_mqtt_share_pick(w, share, m);
-
-    if (sub == NULL) {
-        return NGX_DECLINED;
-    }
-
-    ngx_memzero(&copy, sizeof(ngx_mqtt_copy_t));
-
-    copy.qos = sub->options & NGX_MQTT_SUB_QOS;
-    copy.qos = ngx_min(copy.qos, m->qos);
-
-    copy.retain = m->retain
-                  && (sub->options & NGX_MQTT_SUB_RETAIN_AS_PUBLISHED);
-
-    copy.ids = &sub->id;
-    copy.nids = sub->id ? 1 : 0;
-
-    if (copy.qos == 0) {
-        w->hooks->deliver_shared(sub->subscriber, m, &copy, NULL);
-
-        if (sd) {
-            ngx_mqtt_share_done(sd);
-        }
-
-        return NGX_OK;
-    }
-
-    if (sd == NULL) {
-        sd = ngx_mqtt_shared_create(w, m, id);
-        if (sd == NULL) {
-            return NGX_DECLINED;
-        }
-    }
-
-    w->hooks->deliver_shared(sub->subscriber, m, &copy, sd);
-
-    return NGX_OK;
-}
-
-
-/*
- * Round robin.  Those that are passed over go to the end of the queue, so
- * that they are not asked again for each message.
- */
-
-static ngx_mqtt_sub_t *
-ngx_mqtt_share_pick(ngx_mqtt_worker_t *w, ngx_mqtt_share_t *share,
-    ngx_mqtt_msg_t *m)
-{
-    ngx_uint_t       n, qos, room;
-    ngx_queue_t     *q;
-    ngx_mqtt_sub_t  *sub, *waits;
-
-    sub = NULL;
-    waits = NULL;
-
-    for (n = ngx_min(share->nmembers, NGX_MQTT_SHARE_SCAN); n; n--) {
-        q = ngx_queue_head(&share->members);
-        sub = ngx_queue_data(q, ngx_mqtt_sub_t, queue);
-
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&share->members, q);
-
-        qos = sub->options & NGX_MQTT_SUB_QOS;
-        qos = ngx_min(qos, m->qos);
-
-        room = w->hooks->room(sub->subscriber, qos);
-
-        if (room == NGX_MQTT_ROOM_SEND) {
-            return sub;
-        }
-
-        sub->subscriber->stalled = 1;
-
-        if (room == NGX_MQTT_ROOM_QUEUE && waits == NULL) {
-            waits = sub;
-        }
-    }
-
-    if (share->nmembers <= NGX_MQTT_SHARE_SCAN) {
-        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
-    }
-
-    if (waits) {
-        ngx_queue_remove(&waits->queue);
-        ngx_queue_insert_tail(&share->members, &waits->queue);
-    }
-
-    return waits;
-}
-
-
-ngx_uint_t
-ngx_mqtt_share_window(ngx_mqtt_worker_t *w, uint64_t id)
-{
-    ngx_uint_t         n, room, sum;
-    ngx_queue_t       *q, *next;
-    ngx_mqtt_sub_t    *sub;
-    ngx_mqtt_share_t  *share;
-
-    share = ngx_mqtt_share_find(w, id);
-
-    if (share == NULL) {
-        return 0;
-    }
-
-    sum = 0;
-    sub = NULL;
-    q = ngx_queue_head(&share->members);
-
-    for (n = ngx_min(share->nmembers, NGX_MQTT_SHARE_SCAN); n; n--) {
-        next = ngx_queue_next(q);
-        sub = ngx_queue_data(q, ngx_mqtt_sub_t, queue);
-
-        room = w->hooks->window(sub->subscriber);
-
-        if (room == 0) {
-            sub->subscriber->stalled = 1;
-
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&share->members, q);
-        }
-
-        sum += room;
-        q = next;
-    }
-
-    if (sum == 0 && share->nmembers <= NGX_MQTT_SHARE_SCAN) {
-        ngx_mqtt_share_stall(w, &sub->filter->node.key, share, 1);
-    }
-
-    return sum;
-}
-
-
-static void
-ngx_mqtt_share_stall(ngx_mqtt_worker_t *w, ngx_str_t *filter,
-    ngx_mqtt_share_t *share, ngx_uint_t stalled)
-{
-    if (share->stalled != stalled) {
-        share->stalled = stalled;
-        ngx_mqtt_directory_stall(w, filter, share->id, stalled);
-    }
-}
-
-
-void
-ngx_mqtt_share_ready(ngx_mqtt_worker_t *w, ngx_mqtt_subscriber_t *subscriber)
-{
-    ngx_mqtt_sub_t  *sub;
-
-    subscriber->stalled = 0;
-
-    for (sub = subscriber->subs; sub; sub = sub->next) {
-
-        if (sub->share) {
-            ngx_mqtt_share_stall(w, &sub->filter->node.key, sub->share, 0);
-            ngx_mqtt_group_ready(w, sub->share->id);
-        }
     }
 }
 
