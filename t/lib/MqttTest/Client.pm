@@ -814,11 +814,24 @@ sub pump {
                     // sub { push @{ $_[0]{inbox} }, $_[1] };
     my $until = $args{until} // sub { 0 };
 
+    my $take = sub {
+        my ($c) = @_;
+
+        for my $packet ($c->cut_all) {
+            $c->acknowledge($packet);
+            $on_packet->($c, $packet);
+        }
+    };
+
     while (1) {
         my ($r, $w, %by_fd) = ('', '');
         my $ready = 0;
 
         for my $c (@$clients) {
+            # read before with something else, and nothing may follow
+
+            $take->($c);
+
             next if $c->{eof};
 
             $c->drain;
@@ -843,11 +856,7 @@ sub pump {
             next if !vec($r, $fd, 1) && !($c->{ssl} && $c->{socket}->pending);
 
             $c->fill;
-
-            for my $packet ($c->cut_all) {
-                $c->acknowledge($packet);
-                $on_packet->($c, $packet);
-            }
+            $take->($c);
         }
     }
 }
