@@ -92,7 +92,7 @@ ok((wait_for { !%{ session('off') } }), 'which is gone');
 
 # the scripts, without what they are told in addition
 
-is_deeply([ map { scalar @$_ } calls('off') ], [ 3 + 4, 3 + 5 ],
+is_deeply([ map { scalar @$_ } calls('off') ], [ 4 + 5, 4 + 5 ],
           'the scripts of a connection, no argument more');
 
 ###############################################################################
@@ -118,7 +118,7 @@ sub calls {
             if lc $command[0] eq 'evalsha' && $command[3] eq "test:{c:$id}";
     }
 
-    # EVALSHA, SHA, 1, key, arguments: without the first
+    # EVALSHA, SHA, 2, keys, arguments: without the first
 
     return map { [ @{$_}[1 .. $#$_] ] } @calls;
 }
