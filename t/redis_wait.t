@@ -61,7 +61,8 @@ my @sent = map { $publisher->publish('a', $_, qos => 1) } 2 .. 11;
 push @sent, $publisher->publish('r', 'y', qos => 1, retain => 1);
 
 $publisher->expect_nothing(1, 'not acknowledged without one');
-is($redis->command('HGET', 'test:{f:a}', 'n'), 11, 'though it is written');
+ok((wait_for { $redis->command('HGET', 'test:{f:a}', 'n') == 11 }),
+   'though it is written');
 cmp_ok($t->total('redis_waits_failed'), '>', 0, 'the status tells of it');
 like($t->error_log, qr/0 of 1 replicas have what was written/, 'and the log');
 is($t->total('redis_up'), 1, 'Redis itself is there');
@@ -127,7 +128,8 @@ is(acked($publisher, @sent), @sent, 'acknowledged by the cluster');
 $heir->pause;
 @sent = map { $publisher->publish('a', $_, qos => 1) } 21 .. 40;
 $publisher->expect_nothing(0.3, 'not without the replica');
-is($primary->command('HGET', 'test:{f:a}', 'n'), 40, 'though it is written');
+ok((wait_for { $primary->command('HGET', 'test:{f:a}', 'n') == 40 }),
+   'though it is written');
 
 $primary->kill;
 $heir->resume;

@@ -3,7 +3,8 @@
 # Copyright (C) ngx_mqtt_module authors
 
 # A session comes back with a smaller Receive Maximum than it has messages in
-# flight: no more of them are sent again at once (MQTT 5.0, 3.3.4, 4.4).
+# flight: no more of them are sent again at once (MQTT 5.0, 3.3.4, 4.4), and
+# none is lost, also if the last connection was still there.
 
 ###############################################################################
 
@@ -13,7 +14,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 2 * 6;
+use Test::More tests => 4 * 6;
 
 ###############################################################################
 
@@ -24,7 +25,8 @@ $t->run;
 
 my $publisher = $t->client(version => 5);
 
-for my $from ('retained', 'log') {
+for my $case (map { [ $_, 0 ], [ $_, 1 ] } 'retained', 'log') {
+    my ($from, $takeover) = @$case;
     my @session = (version => 5, client_id => $from, clean => 0,
                    auto_ack => 0);
     my $props = [ session_expiry => 60 ];
@@ -41,7 +43,8 @@ for my $from ('retained', 'log') {
     my %id = map { $_->{payload} => $_->{packet_id} } messages($c, 6);
     is(keys %id, 6, "$from: in flight");
 
-    $c->disconnect;
+    my $last = $c;
+    $c->disconnect if !$takeover;
 
     $c = $t->client(@session, props => [ $props, [ receive_maximum => 2 ] ]);
 
@@ -64,6 +67,7 @@ for my $from ('retained', 'log') {
 
     $c = $t->client(@session, props => [ $props ]);
     $c->expect_nothing(0.3, "$from: all are done");
+    $c->unsubscribe("$from/+");
     $c->disconnect;
 }
 
