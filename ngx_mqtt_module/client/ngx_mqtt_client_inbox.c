@@ -249,7 +249,7 @@ ngx_mqtt_client_inbox_page(ngx_mqtt_reader_t *reader,
         return;
     }
 
-    reader->end = (uint64_t) page->last;
+    reader->end = ngx_max((uint64_t) page->last, reader->pushed);
 
     if (page->first == reader->read + 1) {
         return;

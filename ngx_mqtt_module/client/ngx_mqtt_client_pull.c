@@ -26,6 +26,13 @@
 #define NGX_MQTT_PULL_MIN       4096        /* of one page */
 
 
+/* there is more, and nothing of it was read so far */
+
+#define ngx_mqtt_pull_is_behind(reader)                                       \
+    ((reader)->attached && (reader)->npulled == 0                             \
+     && (reader)->end > (reader)->read)
+
+
 /* a message that was read and is to be replayed */
 
 typedef struct {
@@ -52,6 +59,9 @@ static void ngx_mqtt_pull_lost(ngx_mqtt_reader_t *reader);
 static ngx_int_t ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader,
     ngx_mqtt_log_page_t *page, ngx_uint_t i);
 static void ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc);
+static ngx_uint_t ngx_mqtt_pulled_is_older(ngx_mqtt_pulled_t *one,
+    ngx_mqtt_pulled_t *two);
+static ngx_uint_t ngx_mqtt_pull_is_short(ngx_mqtt_client_session_t *ss);
 static ngx_mqtt_pulled_t *ngx_mqtt_pull_next(ngx_mqtt_client_session_t *ss);
 static void ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc,
     ngx_mqtt_pulled_t *pulled);
@@ -88,7 +98,10 @@ ngx_mqtt_client_session_take(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
 }
 
 
-/* those that come next to what was read; of the others "end" is moved */
+/*
+ * All of them if all come next to what was read.  Otherwise none, and "end" is
+ * moved: a log that is behind has messages which come before this one.
+ */
 
 static ngx_uint_t
 ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
@@ -107,20 +120,24 @@ ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
         ref = &copy->refs[i];
         reader = ref->reader;
 
-        if (room && reader->attached && reader->op == NULL
-            && reader->end == reader->read
-            && ref->number == reader->read + 1)
-        {
-            copy->refs[n++] = *ref;
-            continue;
-        }
-
-        reader->end = ngx_max(reader->end, ref->number);
+        n += (room && reader->attached && reader->op == NULL
+              && reader->end == reader->read
+              && ref->number == reader->read + 1);
     }
 
-    copy->nrefs = n;
+    if (n == copy->nrefs) {
+        return n;
+    }
 
-    return n;
+    for (i = 0; i < copy->nrefs; i++) {
+        ref = &copy->refs[i];
+        reader = ref->reader;
+
+        reader->end = ngx_max(reader->end, ref->number);
+        reader->pushed = ngx_max(reader->pushed, ref->number);
+    }
+
+    return 0;
 }
 
 
@@ -232,13 +249,6 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
         return;
     }
 
-    /* the reader of the last page that was awaited has gone */
-
-    if (!ngx_queue_empty(&ss->page)) {
-        ngx_mqtt_pull_replay(mc);
-        return;
-    }
-
     behind = 0;
 
     for (q = ngx_queue_head(&ss->readers);
@@ -246,10 +256,15 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
          q = ngx_queue_next(q))
     {
         reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
-        behind += (reader->attached && reader->end > reader->read);
+        behind += ngx_mqtt_pull_is_behind(reader);
     }
 
     if (behind == 0) {
+
+        if (!ngx_queue_empty(&ss->page)) {
+            ngx_mqtt_pull_replay(mc);
+        }
+
         return;
     }
 
@@ -262,7 +277,7 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
     {
         reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
 
-        if (reader->attached && reader->end > reader->read
+        if (ngx_mqtt_pull_is_behind(reader)
             && ngx_mqtt_pull_read(mc, reader, max, size) != NGX_OK)
         {
             ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
@@ -321,6 +336,7 @@ ngx_mqtt_pull_read(ngx_mqtt_client_t *mc, ngx_mqtt_reader_t *reader,
     }
 
     reader->op = op;
+    reader->pushed = 0;
     mc->session->pulling++;
 
     if (reader->sub == NULL) {
@@ -405,8 +421,10 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
         reader->read = page.first - 1;
     }
 
+    /* it may have been read before what was pushed meanwhile was there */
+
     if (reader->sub) {
-        reader->end = (uint64_t) page.last;
+        reader->end = ngx_max((uint64_t) page.last, reader->pushed);
     }
 
     for (i = 0; i < page.n; i++) {
@@ -464,10 +482,13 @@ ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader, ngx_mqtt_log_page_t *page,
     }
 
     ngx_queue_insert_tail(&mc->session->page, &pulled->queue);
+    reader->npulled++;
 
     return NGX_OK;
 }
 
+
+/* the next page of a log may have what comes before the rest of the others */
 
 static void
 ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc)
@@ -478,11 +499,14 @@ ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc)
     ss = mc->session;
     ss->replaying = 1;
 
-    while (!ngx_queue_empty(&ss->page) && !mc->closing) {
+    while (!ngx_queue_empty(&ss->page) && !ngx_mqtt_pull_is_short(ss)
+           && !mc->closing)
+    {
         pulled = ngx_mqtt_pull_next(ss);
 
         ngx_queue_remove(&pulled->queue);
 
+        pulled->reader->npulled--;
         pulled->reader->read = pulled->number;
 
         if (pulled->msg) {
@@ -498,6 +522,44 @@ ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc)
         ngx_mqtt_client_save_later(mc);
         ngx_mqtt_client_session_pull(mc);
     }
+}
+
+
+/*
+ * Within a millisecond it is told by the count of the worker that has received
+ * them: of a message in two logs one may be passed over, and what is behind it
+ * must not come before the other one.
+ */
+
+static ngx_uint_t
+ngx_mqtt_pulled_is_older(ngx_mqtt_pulled_t *one, ngx_mqtt_pulled_t *two)
+{
+    if (one->msg->received != two->msg->received) {
+        return one->msg->received < two->msg->received;
+    }
+
+    return ngx_memcmp(one->uid, two->uid, NGX_MQTT_LOG_UID) < 0;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_pull_is_short(ngx_mqtt_client_session_t *ss)
+{
+    ngx_queue_t        *q;
+    ngx_mqtt_reader_t  *reader;
+
+    for (q = ngx_queue_head(&ss->readers);
+         q != ngx_queue_sentinel(&ss->readers);
+         q = ngx_queue_next(q))
+    {
+        reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
+
+        if (ngx_mqtt_pull_is_behind(reader)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -528,7 +590,7 @@ ngx_mqtt_pull_next(ngx_mqtt_client_session_t *ss)
         reader = pulled->reader;
 
         if (next == NULL || pulled->msg == NULL
-            || (next->msg && pulled->msg->received < next->msg->received))
+            || (next->msg && ngx_mqtt_pulled_is_older(pulled, next)))
         {
             next = pulled;
         }

@@ -56,10 +56,12 @@ struct ngx_mqtt_reader_s {
 
     uint64_t                  read;
     uint64_t                  end;
+    uint64_t                  pushed;       /* since the page was asked for */
     uint64_t                  cursor;       /* as it is in Redis */
     uint64_t                  done;         /* in the state, when saving */
     uint64_t                  doubt;        /* up to it all may be known */
     uint32_t                  number;       /* of the subscription */
+    uint32_t                  npulled;      /* in session->page */
     unsigned                  attached:1;
 };
 
