@@ -237,8 +237,8 @@ ngx_mqtt_window_room(ngx_mqtt_client_t *mc)
 /*
  * Takes the message: it is sent, dropped, or the client is closing.  What a
  * persistent session gets with QoS 2 is saved with its packet id before it is
- * sent, and what follows waits behind it.  So is what is in no log, as a
- * retained message: only the saved state has it for the next owner.
+ * sent, and what follows waits behind it.  So is a retained message, which is
+ * in no log: only the saved state has it for the next owner.
  */
 
 static ngx_int_t
@@ -258,7 +258,7 @@ ngx_mqtt_window_send(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     if (mc->session
         && (window->nheld
             || (!ob->dup
-                && (ob->qos == 2 || (ob->nrefs == 0 && ob->sd == NULL)))))
+                && (ob->qos == 2 || (ob->retain && ob->nrefs == 0)))))
     {
 
         ob->save = ngx_mqtt_client_save(mc);
