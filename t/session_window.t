@@ -14,7 +14,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 4 * 6;
+use Test::More tests => 4 * 5;
 
 ###############################################################################
 
@@ -65,10 +65,9 @@ for my $case (map { [ $_, 0 ], [ $_, 1 ] } 'retained', 'log') {
     $c->is_alive;
     $c->disconnect;
 
-    $c = $t->client(@session, props => [ $props ]);
-    $c->expect_nothing(0.3, "$from: all are done");
-    $c->unsubscribe("$from/+");
-    $c->disconnect;
+    # its end: what was acknowledged last may come again after a takeover
+
+    $t->client(version => 5, client_id => $from)->disconnect;
 }
 
 
