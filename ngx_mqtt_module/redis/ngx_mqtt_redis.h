@@ -109,6 +109,17 @@ void ngx_mqtt_redis_command(ngx_mqtt_redis_t *r, ngx_uint_t argc,
     ngx_str_t *argv, ngx_uint_t flags, ngx_mqtt_op_t *op);
 
 /*
+ * The keys "<prefix>{<tag>:<name>}<suffix>", one for each of n suffixes, in
+ * one block.  They share a slot of Redis Cluster, and no name makes the hash
+ * tag empty.  NGX_ERROR: out of memory; otherwise freed with _free() and the
+ * same n.
+ */
+ngx_int_t ngx_mqtt_redis_keys(ngx_mqtt_worker_t *w, u_char tag,
+    ngx_str_t *name, ngx_str_t *suffixes, ngx_uint_t n, ngx_str_t *keys);
+void ngx_mqtt_redis_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys,
+    ngx_uint_t n);
+
+/*
  * Runs a script of redis/lua by EVALSHA, by EVAL when Redis does not know it.
  * argv holds nkeys keys, then the arguments.  Commands take effect in the
  * order of the calls, but a script that Redis has forgotten (SCRIPT FLUSH) is

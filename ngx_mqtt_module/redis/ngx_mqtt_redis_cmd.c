@@ -10,7 +10,9 @@
  * redisFormatCommandArgv() of hiredis does the same into a block of its own,
  * which would have to be copied and freed once more per command.
  *
- * Called from: redis/.
+ * And the names of keys, as all who have keys in Redis make them.
+ *
+ * Called from: redis/; the keys from session/ and route/.
  */
 
 
@@ -132,4 +134,59 @@ ngx_mqtt_redis_write_string(u_char *p, ngx_str_t *s)
     *p++ = LF;
 
     return p;
+}
+
+
+ngx_int_t
+ngx_mqtt_redis_keys(ngx_mqtt_worker_t *w, u_char tag, ngx_str_t *name,
+    ngx_str_t *suffixes, ngx_uint_t n, ngx_str_t *keys)
+{
+    u_char      *p;
+    size_t       size;
+    ngx_str_t   *prefix;
+    ngx_uint_t   i;
+
+    prefix = &w->gateway->redis_prefix;
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        keys[i].len = prefix->len + sizeof("{t:}") - 1 + name->len
+                      + suffixes[i].len;
+        size += keys[i].len;
+    }
+
+    p = ngx_mqtt_alloc(w, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        keys[i].data = p;
+
+        p = ngx_cpymem(p, prefix->data, prefix->len);
+        *p++ = '{';
+        *p++ = tag;
+        *p++ = ':';
+        p = ngx_cpymem(p, name->data, name->len);
+        *p++ = '}';
+        p = ngx_cpymem(p, suffixes[i].data, suffixes[i].len);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_mqtt_redis_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys, ngx_uint_t n)
+{
+    size_t      size;
+    ngx_uint_t  i;
+
+    size = 0;
+
+    for (i = 0; i < n; i++) {
+        size += keys[i].len;
+    }
+
+    ngx_mqtt_free(w, keys[0].data, size);
 }

@@ -58,6 +58,8 @@ static void ngx_mqtt_group_deliver(ngx_mqtt_worker_t *w,
     ngx_mqtt_redis_reply_t *entry);
 static void ngx_mqtt_group_settle_queue(ngx_mqtt_worker_t *w,
     ngx_queue_t *queue, ngx_uint_t again);
+static void ngx_mqtt_group_settle_later(ngx_mqtt_shared_t *sd,
+    ngx_uint_t again);
 static ngx_uint_t ngx_mqtt_group_batch(ngx_queue_t *queue,
     ngx_queue_t *batch);
 static void ngx_mqtt_group_send_batch(ngx_mqtt_worker_t *w,
@@ -71,36 +73,19 @@ static void ngx_mqtt_group_given_back(ngx_mqtt_op_t *op);
 ngx_int_t
 ngx_mqtt_group_keys(ngx_mqtt_worker_t *w, ngx_str_t *log, ngx_str_t *keys)
 {
-    u_char           *p;
-    size_t            len;
-    ngx_str_t        *prefix;
-    ngx_uint_t        i;
     static ngx_str_t  suffixes[NGX_MQTT_GROUP_KEYS] = {
         ngx_string(""), ngx_string("l"), ngx_string("p"), ngx_string("q")
     };
 
-    prefix = &w->gateway->redis_prefix;
-    len = prefix->len + sizeof("{f:}") - 1 + log->len;
-
-    p = ngx_mqtt_alloc(w, NGX_MQTT_GROUP_KEYS * (len + 1));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_MQTT_GROUP_KEYS; i++) {
-        keys[i].data = p;
-        p = ngx_sprintf(p, "%V{f:%V}%V", prefix, log, &suffixes[i]);
-        keys[i].len = p - keys[i].data;
-    }
-
-    return NGX_OK;
+    return ngx_mqtt_redis_keys(w, 'f', log, suffixes, NGX_MQTT_GROUP_KEYS,
+                               keys);
 }
 
 
 void
 ngx_mqtt_group_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
 {
-    ngx_mqtt_free(w, keys[0].data, NGX_MQTT_GROUP_KEYS * (keys[0].len + 1));
+    ngx_mqtt_redis_keys_free(w, keys, NGX_MQTT_GROUP_KEYS);
 }
 
 
@@ -289,22 +274,21 @@ ngx_mqtt_group_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_group_call_t *call,
 void
 ngx_mqtt_group_done(ngx_mqtt_shared_t *sd)
 {
-    ngx_mqtt_group_logs_t  *groups;
-
-    if (sd->worker->logs == NULL) {
-        ngx_mqtt_shared_free(sd);
-        return;
-    }
-
-    groups = sd->worker->logs->groups;
-
-    ngx_queue_insert_tail(&groups->done, &sd->queue);
-    ngx_post_event(&groups->event, &ngx_posted_events);
+    ngx_mqtt_group_settle_later(sd, 0);
 }
 
 
 void
 ngx_mqtt_group_again(ngx_mqtt_shared_t *sd)
+{
+    ngx_mqtt_group_settle_later(sd, 1);
+}
+
+
+/* what becomes of it is told at the end of the turn */
+
+static void
+ngx_mqtt_group_settle_later(ngx_mqtt_shared_t *sd, ngx_uint_t again)
 {
     ngx_mqtt_group_logs_t  *groups;
 
@@ -315,7 +299,7 @@ ngx_mqtt_group_again(ngx_mqtt_shared_t *sd)
 
     groups = sd->worker->logs->groups;
 
-    ngx_queue_insert_tail(&groups->again, &sd->queue);
+    ngx_queue_insert_tail(again ? &groups->again : &groups->done, &sd->queue);
     ngx_post_event(&groups->event, &ngx_posted_events);
 }
 

@@ -507,36 +507,19 @@ ngx_mqtt_log_oldest(ngx_mqtt_worker_t *w, u_char *p)
 ngx_int_t
 ngx_mqtt_log_keys(ngx_mqtt_worker_t *w, ngx_str_t *filter, ngx_str_t *keys)
 {
-    u_char           *p;
-    size_t            len;
-    ngx_str_t        *prefix;
-    ngx_uint_t        i;
     static ngx_str_t  suffixes[NGX_MQTT_LOG_KEYS] = {
         ngx_string(""), ngx_string("l"), ngx_string("c")
     };
 
-    prefix = &w->gateway->redis_prefix;
-    len = prefix->len + sizeof("{f:}") - 1 + filter->len;
-
-    p = ngx_mqtt_alloc(w, NGX_MQTT_LOG_KEYS * (len + 1));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_MQTT_LOG_KEYS; i++) {
-        keys[i].data = p;
-        p = ngx_sprintf(p, "%V{f:%V}%V", prefix, filter, &suffixes[i]);
-        keys[i].len = p - keys[i].data;
-    }
-
-    return NGX_OK;
+    return ngx_mqtt_redis_keys(w, 'f', filter, suffixes, NGX_MQTT_LOG_KEYS,
+                               keys);
 }
 
 
 void
 ngx_mqtt_log_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
 {
-    ngx_mqtt_free(w, keys[0].data, NGX_MQTT_LOG_KEYS * (keys[0].len + 1));
+    ngx_mqtt_redis_keys_free(w, keys, NGX_MQTT_LOG_KEYS);
 }
 
 

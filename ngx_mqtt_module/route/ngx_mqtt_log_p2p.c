@@ -25,12 +25,23 @@
 #include "ngx_mqtt_log_int.h"
 
 
-static ngx_int_t ngx_mqtt_log_p2p_keys(ngx_mqtt_worker_t *w,
-    ngx_str_t *client_id, ngx_str_t *keys);
-static void ngx_mqtt_log_p2p_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
+#define NGX_MQTT_LOG_P2P_KEYS     2
+
+
 static ngx_int_t ngx_mqtt_log_p2p_entry(ngx_mqtt_worker_t *w,
     ngx_mqtt_msg_t *m, ngx_str_t *entry);
 static void ngx_mqtt_log_p2p_added(ngx_mqtt_op_t *op);
+
+
+/* the session, its inbox */
+
+static ngx_str_t  ngx_mqtt_log_p2p_suffixes[NGX_MQTT_LOG_P2P_KEYS] = {
+    ngx_string(""), ngx_string("p")
+};
+
+#define ngx_mqtt_log_p2p_keys(w, client_id, keys)                             \
+    ngx_mqtt_redis_keys(w, 'c', client_id, ngx_mqtt_log_p2p_suffixes,         \
+                        NGX_MQTT_LOG_P2P_KEYS, keys)
 
 
 void
@@ -78,7 +89,7 @@ ngx_mqtt_log_p2p_add(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_P2P_ADD, 2, 7, argv,
                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_MARK, redis_op);
 
-    ngx_mqtt_log_p2p_keys_free(w, argv);
+    ngx_mqtt_redis_keys_free(w, argv, NGX_MQTT_LOG_P2P_KEYS);
     ngx_mqtt_free(w, entry.data, entry.len);
 
     return;
@@ -200,7 +211,7 @@ ngx_mqtt_log_p2p_read(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_LOG_READ, 2, 6, argv,
                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 
-    ngx_mqtt_log_p2p_keys_free(w, argv);
+    ngx_mqtt_redis_keys_free(w, argv, NGX_MQTT_LOG_P2P_KEYS);
 }
 
 
@@ -221,40 +232,5 @@ ngx_mqtt_log_p2p_done(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_redis_script(w->redis, NGX_MQTT_LUA_P2P_DONE, 2, 3, argv,
                           NGX_MQTT_REDIS_WAIT, NULL);
 
-    ngx_mqtt_log_p2p_keys_free(w, argv);
-}
-
-
-static ngx_int_t
-ngx_mqtt_log_p2p_keys(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
-    ngx_str_t *keys)
-{
-    u_char     *p;
-    size_t      len;
-    ngx_str_t  *prefix;
-
-    prefix = &w->gateway->redis_prefix;
-    len = prefix->len + sizeof("{c:}") - 1 + client_id->len;
-
-    p = ngx_mqtt_alloc(w, 2 * len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    keys[0].data = p;
-    keys[0].len = len;
-    p = ngx_sprintf(p, "%V{c:%V}", prefix, client_id);
-
-    keys[1].data = p;
-    keys[1].len = len + 1;
-    ngx_sprintf(p, "%V{c:%V}p", prefix, client_id);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_mqtt_log_p2p_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
-{
-    ngx_mqtt_free(w, keys[0].data, keys[0].len + keys[1].len);
+    ngx_mqtt_redis_keys_free(w, argv, NGX_MQTT_LOG_P2P_KEYS);
 }

@@ -56,8 +56,8 @@ static ngx_str_t *ngx_mqtt_retain_listing(ngx_mqtt_worker_t *w,
 
 /* what the keys of a parent end with */
 
-static u_char  ngx_mqtt_retain_suffixes[NGX_MQTT_RETAIN_KEYS] = {
-    'm', 't', 'x'
+static ngx_str_t  ngx_mqtt_retain_suffixes[NGX_MQTT_RETAIN_KEYS] = {
+    ngx_string("m"), ngx_string("t"), ngx_string("x")
 };
 
 
@@ -468,40 +468,18 @@ ngx_mqtt_retain_listing(ngx_mqtt_worker_t *w, ngx_str_t *parent,
 }
 
 
-/* the hash tag begins with "r:", so no parent makes it empty */
-
 ngx_int_t
 ngx_mqtt_retain_keys(ngx_mqtt_worker_t *w, ngx_str_t *parent, ngx_str_t *keys)
 {
-    u_char      *p;
-    size_t       len;
-    ngx_str_t   *prefix;
-    ngx_uint_t   i;
-
-    prefix = &w->gateway->redis_prefix;
-    len = prefix->len + sizeof("{r:}m") - 1 + parent->len;
-
-    p = ngx_mqtt_alloc(w, NGX_MQTT_RETAIN_KEYS * len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_MQTT_RETAIN_KEYS; i++) {
-        keys[i].data = p;
-        keys[i].len = len;
-
-        p = ngx_sprintf(p, "%V{r:%V}%c", prefix, parent,
-                        ngx_mqtt_retain_suffixes[i]);
-    }
-
-    return NGX_OK;
+    return ngx_mqtt_redis_keys(w, 'r', parent, ngx_mqtt_retain_suffixes,
+                               NGX_MQTT_RETAIN_KEYS, keys);
 }
 
 
 void
 ngx_mqtt_retain_keys_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
 {
-    ngx_mqtt_free(w, keys[0].data, NGX_MQTT_RETAIN_KEYS * keys[0].len);
+    ngx_mqtt_redis_keys_free(w, keys, NGX_MQTT_RETAIN_KEYS);
 }
 
 

@@ -31,6 +31,13 @@ static char  *ngx_mqtt_session_keys[] = {
 };
 
 
+/* the session, its inbox */
+
+static ngx_str_t  ngx_mqtt_session_suffixes[] = {
+    ngx_string(""), ngx_string("p")
+};
+
+
 ngx_int_t
 ngx_mqtt_session_start(ngx_mqtt_worker_t *w)
 {
@@ -384,32 +391,12 @@ ngx_mqtt_session_number(ngx_str_t *text)
 }
 
 
-/*
- * The hash tag holds "c:" and the client id, so that all keys of one client
- * share a slot of Redis Cluster and no client id makes the tag empty.
- */
-
 ngx_int_t
 ngx_mqtt_session_key(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *key)
 {
-    u_char  *p;
-
-    key->len = w->gateway->redis_prefix.len + sizeof("{c:}") - 1
-               + client_id->len;
-
-    key->data = ngx_mqtt_alloc(w, key->len);
-    if (key->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(key->data, w->gateway->redis_prefix.data,
-                   w->gateway->redis_prefix.len);
-    p = ngx_cpymem(p, "{c:", sizeof("{c:") - 1);
-    p = ngx_cpymem(p, client_id->data, client_id->len);
-    *p = '}';
-
-    return NGX_OK;
+    return ngx_mqtt_redis_keys(w, 'c', client_id, ngx_mqtt_session_suffixes,
+                               1, key);
 }
 
 
@@ -417,32 +404,15 @@ ngx_int_t
 ngx_mqtt_session_key_pair(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *keys)
 {
-    u_char  *p;
-    size_t   len;
-
-    len = w->gateway->redis_prefix.len + sizeof("{c:}") - 1 + client_id->len;
-
-    p = ngx_mqtt_alloc(w, 2 * len + 1);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    keys[0].data = p;
-    keys[0].len = len;
-    p = ngx_sprintf(p, "%V{c:%V}", &w->gateway->redis_prefix, client_id);
-
-    keys[1].data = p;
-    keys[1].len = len + 1;
-    ngx_sprintf(p, "%V{c:%V}p", &w->gateway->redis_prefix, client_id);
-
-    return NGX_OK;
+    return ngx_mqtt_redis_keys(w, 'c', client_id, ngx_mqtt_session_suffixes,
+                               2, keys);
 }
 
 
 void
 ngx_mqtt_session_key_pair_free(ngx_mqtt_worker_t *w, ngx_str_t *keys)
 {
-    ngx_mqtt_free(w, keys[0].data, 2 * keys[0].len + 1);
+    ngx_mqtt_redis_keys_free(w, keys, 2);
 }
 
 
