@@ -21,20 +21,12 @@ void
 ngx_mqtt_session_owner(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_op_t *op)
 {
-    ngx_str_t  argv[3];
+    ngx_str_t  owner;
 
-    ngx_str_set(&argv[0], "HGET");
-    ngx_str_set(&argv[2], "o");
+    ngx_str_set(&owner, "o");
 
-    if (ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK) {
-        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
-        return;
-    }
-
-    ngx_mqtt_redis_command(w->redis, 3, argv,
-                           NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
-
-    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+    ngx_mqtt_session_ask(w, client_id, "HGET", &owner,
+                         NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, op);
 }
 
 

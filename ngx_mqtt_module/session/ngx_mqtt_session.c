@@ -322,28 +322,17 @@ void
 ngx_mqtt_session_has(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *field, ngx_mqtt_op_t *op)
 {
-    ngx_str_t       argv[3];
     ngx_mqtt_op_t  *redis_op;
 
     redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_has_replied, op);
 
-    if (redis_op == NULL
-        || ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK)
-    {
-        if (redis_op) {
-            ngx_mqtt_op_cancel(redis_op);
-        }
-
+    if (redis_op == NULL) {
         ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
         return;
     }
 
-    ngx_str_set(&argv[0], "HEXISTS");
-    argv[2] = *field;
-
-    ngx_mqtt_redis_command(w->redis, 3, argv, NGX_MQTT_REDIS_WAIT, redis_op);
-
-    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+    ngx_mqtt_session_ask(w, client_id, "HEXISTS", field,
+                         NGX_MQTT_REDIS_WAIT|NGX_MQTT_REDIS_READ, redis_op);
 }
 
 
@@ -364,6 +353,27 @@ ngx_mqtt_session_has_replied(ngx_mqtt_op_t *op)
                          (rc == NGX_ERROR) ? NGX_MQTT_SERVER_UNAVAILABLE
                                            : NGX_MQTT_SUCCESS,
                          NULL);
+}
+
+
+void
+ngx_mqtt_session_ask(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    char *command, ngx_str_t *field, ngx_uint_t flags, ngx_mqtt_op_t *op)
+{
+    ngx_str_t  argv[3];
+
+    if (ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK) {
+        ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
+        return;
+    }
+
+    argv[0].len = ngx_strlen(command);
+    argv[0].data = (u_char *) command;
+    argv[2] = *field;
+
+    ngx_mqtt_redis_command(w->redis, 3, argv, flags, op);
+
+    ngx_mqtt_free(w, argv[1].data, argv[1].len);
 }
 
 

@@ -127,6 +127,10 @@ ngx_int_t ngx_mqtt_session_key_pair(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_str_t *keys);
 void ngx_mqtt_session_key_pair_free(ngx_mqtt_worker_t *w, ngx_str_t *keys);
 
+/* a command about one field of a session; the op is that of the command */
+void ngx_mqtt_session_ask(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
+    char *command, ngx_str_t *field, ngx_uint_t flags, ngx_mqtt_op_t *op);
+
 /* "{w:<owner>}c": its client ids; freed by the caller */
 ngx_int_t ngx_mqtt_session_owned_key(ngx_mqtt_worker_t *w, ngx_str_t *owner,
     ngx_str_t *key);

@@ -21,28 +21,19 @@ void
 ngx_mqtt_session_online(ngx_mqtt_worker_t *w, ngx_str_t *client_id,
     ngx_mqtt_op_t *op)
 {
-    ngx_str_t       argv[3];
+    ngx_str_t       owner;
     ngx_mqtt_op_t  *redis_op;
 
     redis_op = ngx_mqtt_op_get(w, NULL, ngx_mqtt_session_online_replied, op);
 
-    if (redis_op == NULL
-        || ngx_mqtt_session_key(w, client_id, &argv[1]) != NGX_OK)
-    {
-        if (redis_op) {
-            ngx_mqtt_op_cancel(redis_op);
-        }
-
+    if (redis_op == NULL) {
         ngx_mqtt_op_post(op, NGX_ERROR, NGX_MQTT_SERVER_UNAVAILABLE);
         return;
     }
 
-    ngx_str_set(&argv[0], "HGET");
-    ngx_str_set(&argv[2], "o");
+    ngx_str_set(&owner, "o");
 
-    ngx_mqtt_redis_command(w->redis, 3, argv, 0, redis_op);
-
-    ngx_mqtt_free(w, argv[1].data, argv[1].len);
+    ngx_mqtt_session_ask(w, client_id, "HGET", &owner, 0, redis_op);
 }
 
 
