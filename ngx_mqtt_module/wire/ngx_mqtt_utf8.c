@@ -25,61 +25,32 @@
 #define NGX_MQTT_UTF8_HIGHS            0x8080808080808080ULL
 
 
-static u_char *ngx_mqtt_utf8_character(u_char *p);
+static ngx_int_t ngx_mqtt_utf8_scan(ngx_str_t *s, ngx_uint_t name);
+static ngx_uint_t ngx_mqtt_utf8_in_name(u_char *p, u_char *end);
 static u_char *ngx_mqtt_utf8_multibyte(u_char *p, u_char *end);
 
 
 ngx_int_t
 ngx_mqtt_utf8_check(ngx_str_t *s)
 {
-    u_char    *p, *end;
-    uint64_t   word;
-
-    if (s->len == 0) {
-        return NGX_OK;
-    }
-
-    p = s->data;
-    end = p + s->len;
-
-    while (p != end) {
-
-        if ((size_t) (end - p) >= sizeof(uint64_t)) {
-            ngx_memcpy(&word, p, sizeof(uint64_t));
-
-            /* a byte 0x00 borrows, a byte over 0x7f has its high bit set */
-
-            if (((word | (word - NGX_MQTT_UTF8_ONES)) & NGX_MQTT_UTF8_HIGHS)
-                == 0)
-            {
-                p += sizeof(uint64_t);
-                continue;
-            }
-        }
-
-        if (*p >= 0x80) {
-            p = ngx_mqtt_utf8_multibyte(p, end);
-            if (p == NULL) {
-                return NGX_ERROR;
-            }
-
-            continue;
-        }
-
-        if (*p++ == '\0') {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
+    return ngx_mqtt_utf8_scan(s, 0);
 }
 
 
 ngx_int_t
-ngx_mqtt_utf8_allowed(ngx_str_t *s)
+ngx_mqtt_utf8_check_name(ngx_str_t *s)
 {
-    u_char    *p, *end;
-    uint64_t   word;
+    return ngx_mqtt_utf8_scan(s, 1);
+}
+
+
+/* of a name: the code points that 1.5.4 advises against are not allowed */
+
+static ngx_int_t
+ngx_mqtt_utf8_scan(ngx_str_t *s, ngx_uint_t name)
+{
+    u_char    *p, *next, *end, min;
+    uint64_t   word, low, del;
 
     if (s->len == 0) {
         return NGX_OK;
@@ -88,15 +59,21 @@ ngx_mqtt_utf8_allowed(ngx_str_t *s)
     p = s->data;
     end = p + s->len;
 
+    min = name ? 0x20 : 0x01;
+    low = NGX_MQTT_UTF8_ONES * min;
+    del = name ? NGX_MQTT_UTF8_ONES : 0;
+
     while (p != end) {
 
         if ((size_t) (end - p) >= sizeof(uint64_t)) {
             ngx_memcpy(&word, p, sizeof(uint64_t));
 
-            /* a byte below 0x20 borrows, 0x7f becomes 0x80 */
+            /*
+             * a byte below the least one borrows, DEL becomes 0x80, and a byte
+             * over 0x7f has its high bit set
+             */
 
-            if (((word | (word - NGX_MQTT_UTF8_ONES * 0x20)
-                  | (word + NGX_MQTT_UTF8_ONES)) & NGX_MQTT_UTF8_HIGHS)
+            if (((word | (word - low) | (word + del)) & NGX_MQTT_UTF8_HIGHS)
                 == 0)
             {
                 p += sizeof(uint64_t);
@@ -104,48 +81,44 @@ ngx_mqtt_utf8_allowed(ngx_str_t *s)
             }
         }
 
-        if (*p < 0x20 || *p == 0x7f) {
-            return NGX_ERROR;
-        }
-
         if (*p < 0x80) {
+
+            if (*p < min || (name && *p == 0x7f)) {
+                return NGX_ERROR;
+            }
+
             p++;
             continue;
         }
 
-        p = ngx_mqtt_utf8_character(p);
-        if (p == NULL) {
+        next = ngx_mqtt_utf8_multibyte(p, end);
+
+        if (next == NULL || (name && !ngx_mqtt_utf8_in_name(p, next))) {
             return NGX_ERROR;
         }
+
+        p = next;
     }
 
     return NGX_OK;
 }
 
 
-/* of several bytes, valid: behind it, NULL if it is not allowed */
+/* a valid character of several bytes */
 
-static u_char *
-ngx_mqtt_utf8_character(u_char *p)
+static ngx_uint_t
+ngx_mqtt_utf8_in_name(u_char *p, u_char *end)
 {
-    size_t    n, i;
     uint32_t  code;
 
-    n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
-    code = *p & (0xff >> (n + 1));
+    code = *p & (0xff >> (end - p + 1));
 
-    for (i = 1; i < n; i++) {
-        code = code << 6 | (p[i] & 0x3f);
+    while (++p < end) {
+        code = code << 6 | (*p & 0x3f);
     }
 
-    if (code < 0xa0
-        || (code >= 0xfdd0 && code <= 0xfdef)
-        || (code & 0xfffe) == 0xfffe)
-    {
-        return NULL;
-    }
-
-    return p + n;
+    return code >= 0xa0 && (code < 0xfdd0 || code > 0xfdef)
+           && (code & 0xfffe) != 0xfffe;
 }
 
 

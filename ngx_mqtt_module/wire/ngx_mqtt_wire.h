@@ -480,9 +480,9 @@ const char *ngx_mqtt_reason_name(ngx_uint_t reason);
 /* well-formed UTF-8 without U+0000 and surrogates, 1.5.4 */
 ngx_int_t ngx_mqtt_utf8_check(ngx_str_t *s);
 
-/* of what passed: NGX_ERROR if a code point stands in it that 1.5.4 advises
-   against, U+0001 .. U+001F, U+007F .. U+009F and noncharacters */
-ngx_int_t ngx_mqtt_utf8_allowed(ngx_str_t *s);
+/* the same, and none that 1.5.4 advises against: U+0001 .. U+001F, U+007F ..
+   U+009F and noncharacters */
+ngx_int_t ngx_mqtt_utf8_check_name(ngx_str_t *s);
 
 
 /* ngx_mqtt_topic.c */

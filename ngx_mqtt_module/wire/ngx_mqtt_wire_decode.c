@@ -255,9 +255,9 @@ ngx_mqtt_decode_connect(u_char *p, u_char *end, ngx_mqtt_connect_t *pkt)
 static u_char *
 ngx_mqtt_read_name(u_char *p, u_char *end, ngx_str_t *value)
 {
-    p = ngx_mqtt_read_utf8(p, end, value);
+    p = ngx_mqtt_read_bin(p, end, value);
 
-    if (p == NULL || ngx_mqtt_utf8_allowed(value) != NGX_OK) {
+    if (p == NULL || ngx_mqtt_utf8_check_name(value) != NGX_OK) {
         return NULL;
     }
 
@@ -775,10 +775,7 @@ ngx_mqtt_decode_subscribe(u_char *p, u_char *end, ngx_uint_t version,
 
         p = ngx_mqtt_read_filter(p, end, type, &filter);
 
-        if (p == NULL
-            || ngx_mqtt_utf8_check(&filter.filter) != NGX_OK
-            || ngx_mqtt_utf8_allowed(&filter.filter) != NGX_OK)
-        {
+        if (p == NULL || ngx_mqtt_utf8_check_name(&filter.filter) != NGX_OK) {
             return NGX_ERROR;
         }
 

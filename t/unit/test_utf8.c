@@ -185,18 +185,18 @@ test_allowed(void)
 
         s.len = len;
         s.data = bytes + 8;
-        bad += ((ngx_mqtt_utf8_allowed(&s) == NGX_OK) != allowed);
+        bad += ((ngx_mqtt_utf8_check_name(&s) == NGX_OK) != allowed);
 
         s.len = 8 + len;
         s.data = bytes;
-        bad += ((ngx_mqtt_utf8_allowed(&s) == NGX_OK) != allowed);
+        bad += ((ngx_mqtt_utf8_check_name(&s) == NGX_OK) != allowed);
     }
 
     ok(bad == 0, "every code point is allowed or not");
 
     s.len = 0;
     s.data = NULL;
-    ok(ngx_mqtt_utf8_allowed(&s) == NGX_OK, "nothing is allowed");
+    ok(ngx_mqtt_utf8_check_name(&s) == NGX_OK, "nothing is allowed");
 
     /* each place in a word */
 
@@ -206,16 +206,16 @@ test_allowed(void)
         memset(bytes, '~', 8);
         s.len = 8;
         s.data = bytes;
-        bad += (ngx_mqtt_utf8_allowed(&s) != NGX_OK);
+        bad += (ngx_mqtt_utf8_check_name(&s) != NGX_OK);
 
         bytes[c] = 0x1f;
-        bad += (ngx_mqtt_utf8_allowed(&s) == NGX_OK);
+        bad += (ngx_mqtt_utf8_check_name(&s) == NGX_OK);
 
         bytes[c] = 0x7f;
-        bad += (ngx_mqtt_utf8_allowed(&s) == NGX_OK);
+        bad += (ngx_mqtt_utf8_check_name(&s) == NGX_OK);
 
         bytes[c] = ' ';
-        bad += (ngx_mqtt_utf8_allowed(&s) != NGX_OK);
+        bad += (ngx_mqtt_utf8_check_name(&s) != NGX_OK);
     }
 
     ok(bad == 0, "at every place");
