@@ -61,7 +61,7 @@ static ngx_int_t ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader,
 static void ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc);
 static ngx_uint_t ngx_mqtt_pulled_is_older(ngx_mqtt_pulled_t *one,
     ngx_mqtt_pulled_t *two);
-static ngx_uint_t ngx_mqtt_pull_is_short(ngx_mqtt_client_session_t *ss);
+static ngx_uint_t ngx_mqtt_pull_behind(ngx_mqtt_client_session_t *ss);
 static ngx_mqtt_pulled_t *ngx_mqtt_pull_next(ngx_mqtt_client_session_t *ss);
 static void ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc,
     ngx_mqtt_pulled_t *pulled);
@@ -249,15 +249,7 @@ ngx_mqtt_client_session_pull(ngx_mqtt_client_t *mc)
         return;
     }
 
-    behind = 0;
-
-    for (q = ngx_queue_head(&ss->readers);
-         q != ngx_queue_sentinel(&ss->readers);
-         q = ngx_queue_next(q))
-    {
-        reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
-        behind += ngx_mqtt_pull_is_behind(reader);
-    }
+    behind = ngx_mqtt_pull_behind(ss);
 
     if (behind == 0) {
 
@@ -499,7 +491,7 @@ ngx_mqtt_pull_replay(ngx_mqtt_client_t *mc)
     ss = mc->session;
     ss->replaying = 1;
 
-    while (!ngx_queue_empty(&ss->page) && !ngx_mqtt_pull_is_short(ss)
+    while (!ngx_queue_empty(&ss->page) && ngx_mqtt_pull_behind(ss) == 0
            && !mc->closing)
     {
         pulled = ngx_mqtt_pull_next(ss);
@@ -542,24 +534,26 @@ ngx_mqtt_pulled_is_older(ngx_mqtt_pulled_t *one, ngx_mqtt_pulled_t *two)
 }
 
 
+/* logs of which a page is to be read */
+
 static ngx_uint_t
-ngx_mqtt_pull_is_short(ngx_mqtt_client_session_t *ss)
+ngx_mqtt_pull_behind(ngx_mqtt_client_session_t *ss)
 {
+    ngx_uint_t          n;
     ngx_queue_t        *q;
     ngx_mqtt_reader_t  *reader;
+
+    n = 0;
 
     for (q = ngx_queue_head(&ss->readers);
          q != ngx_queue_sentinel(&ss->readers);
          q = ngx_queue_next(q))
     {
         reader = ngx_queue_data(q, ngx_mqtt_reader_t, queue);
-
-        if (ngx_mqtt_pull_is_behind(reader)) {
-            return 1;
-        }
+        n += ngx_mqtt_pull_is_behind(reader);
     }
 
-    return 0;
+    return n;
 }
 
 

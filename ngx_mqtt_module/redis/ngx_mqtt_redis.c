@@ -351,9 +351,7 @@ ngx_mqtt_redis_submit(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
         return;
     }
 
-    ngx_mqtt_redis_attach(n, cmd);
-    ngx_mqtt_redis_requeue(n, cmd);
-    ngx_mqtt_redis_hold(n);
+    ngx_mqtt_redis_enqueue(n, cmd);
 }
 
 
@@ -444,6 +442,15 @@ ngx_mqtt_redis_give_up(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
     r->front->total--;
 
     ngx_mqtt_redis_fail(r, op);
+}
+
+
+void
+ngx_mqtt_redis_enqueue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd)
+{
+    ngx_mqtt_redis_attach(r, cmd);
+    ngx_mqtt_redis_requeue(r, cmd);
+    ngx_mqtt_redis_hold(r);
 }
 
 

@@ -382,9 +382,7 @@ ngx_mqtt_redis_cluster_unqueue(ngx_mqtt_redis_t *front)
             continue;
         }
 
-        ngx_mqtt_redis_attach(node, cmd);
-        ngx_mqtt_redis_requeue(node, cmd);
-        ngx_mqtt_redis_hold(node);
+        ngx_mqtt_redis_enqueue(node, cmd);
     }
 }
 
@@ -787,9 +785,7 @@ ngx_mqtt_redis_sync_add(ngx_mqtt_redis_t *front, ngx_mqtt_redis_t *node,
         return NGX_OK;
     }
 
-    ngx_mqtt_redis_attach(node, cmd);
-    ngx_mqtt_redis_requeue(node, cmd);
-    ngx_mqtt_redis_hold(node);
+    ngx_mqtt_redis_enqueue(node, cmd);
 
     return NGX_OK;
 }

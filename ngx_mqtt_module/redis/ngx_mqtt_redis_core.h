@@ -274,6 +274,8 @@ void ngx_mqtt_redis_detach(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_give_up(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_complete(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd,
     ngx_mqtt_redis_reply_t *reply);
+/* attaches it to this connection, and puts it behind what is to be sent */
+void ngx_mqtt_redis_enqueue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_requeue(ngx_mqtt_redis_t *r, ngx_mqtt_redis_cmd_t *cmd);
 void ngx_mqtt_redis_hold(ngx_mqtt_redis_t *r);
 void ngx_mqtt_redis_queue_move(ngx_queue_t *to, ngx_queue_t *from);

@@ -36,6 +36,7 @@
 
 static ngx_mqtt_redis_t *ngx_mqtt_redis_detour_target(ngx_mqtt_redis_t *node,
     ngx_mqtt_redis_reply_t *reply);
+static ngx_queue_t *ngx_mqtt_redis_detour_unsent(ngx_mqtt_redis_t *node);
 static void ngx_mqtt_redis_detour_take(ngx_mqtt_redis_t *node,
     ngx_mqtt_redis_detour_t *detour);
 static ngx_msec_t ngx_mqtt_redis_detour_wait(ngx_mqtt_redis_t *front,
@@ -245,6 +246,19 @@ ngx_mqtt_redis_detour_target(ngx_mqtt_redis_t *node,
 }
 
 
+/* the first command of which the node has not got a byte */
+
+static ngx_queue_t *
+ngx_mqtt_redis_detour_unsent(ngx_mqtt_redis_t *node)
+{
+    ngx_queue_t  *q;
+
+    q = ngx_queue_head(&node->queued);
+
+    return node->offset ? ngx_queue_next(q) : q;
+}
+
+
 /* what the node was not sent yet is behind what it has to answer */
 
 static void
@@ -254,13 +268,10 @@ ngx_mqtt_redis_detour_take(ngx_mqtt_redis_t *node,
     ngx_queue_t           *q, *next;
     ngx_mqtt_redis_cmd_t  *cmd;
 
-    q = ngx_queue_head(&node->queued);
-
-    if (node->offset) {
-        q = ngx_queue_next(q);
-    }
-
-    for ( /* void */ ; q != ngx_queue_sentinel(&node->queued); q = next) {
+    for (q = ngx_mqtt_redis_detour_unsent(node);
+         q != ngx_queue_sentinel(&node->queued);
+         q = next)
+    {
         next = ngx_queue_next(q);
         cmd = ngx_queue_data(q, ngx_mqtt_redis_cmd_t, queue);
 
@@ -288,13 +299,11 @@ ngx_mqtt_redis_detour_node(ngx_mqtt_redis_t *node)
     ngx_mqtt_redis_detour_t  *detour;
 
     front = node->front;
-    q = ngx_queue_head(&node->queued);
 
-    if (node->offset) {
-        q = ngx_queue_next(q);
-    }
-
-    for ( /* void */ ; q != ngx_queue_sentinel(&node->queued); q = next) {
+    for (q = ngx_mqtt_redis_detour_unsent(node);
+         q != ngx_queue_sentinel(&node->queued);
+         q = next)
+    {
         next = ngx_queue_next(q);
         cmd = ngx_queue_data(q, ngx_mqtt_redis_cmd_t, queue);
 
@@ -473,9 +482,7 @@ ngx_mqtt_redis_detour_send(ngx_mqtt_redis_t *front,
 
         cmd->ask = 0;
 
-        ngx_mqtt_redis_attach(node, cmd);
-        ngx_mqtt_redis_requeue(node, cmd);
-        ngx_mqtt_redis_hold(node);
+        ngx_mqtt_redis_enqueue(node, cmd);
     }
 }
 
