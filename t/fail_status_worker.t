@@ -164,16 +164,7 @@ sub fleet {
 sub back {
     my ($id) = @_;
 
-    my $c;
-
-    ok(0, "$id is not back") if !wait_for {
-        $c = $t->socket(port => 'spread');
-
-        my $connack = $c->connect(client_id => $id);
-        $connack && !$connack->{reason};
-    };
-
-    return $c;
+    return $t->accepted(port => 'spread', client_id => $id);
 }
 
 

@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Util qw/ slow /;
 use MqttTest::Workers qw/ spread_server client_on /;
-use Test::More tests => 25;
+use Test::More tests => 28;
 
 ###############################################################################
 
@@ -45,6 +45,15 @@ $publisher->publish("a/$_", 'before') for keys %client;
 is($client{$_}->recv_message->{payload}, 'before', "$_: online")
     for sort keys %client;
 
+# unsubscribed, which the state that was saved last does not know
+
+my $again = client_on($t, $first, session('again', 100));
+$again->subscribe('again' => 1);
+$publisher->publish_wait('again', $_, qos => 1) for 1 .. 6;
+is(payloads($again, 6), '1 2 3 4 5 6', 'a subscription');
+ok(wait_for { cursor('again') =~ /:6$/ }, 'all was acknowledged');
+$again->unsubscribe('again');
+
 # at once, before anybody has taken over: the session is claimed
 
 my $killed = now();
@@ -59,6 +68,17 @@ $publisher->publish_wait("b/$_/x", 'b', qos => 2) for keys %client;
 is_deeply([ sort map { $c->recv_message->{payload} } 1 .. 2 ], [ 'a', 'b' ],
           'gets what comes');
 is(others($c), '', 'once');
+
+# the filter for the second time: its log has the same numbers
+
+$again = client_on($t, $second, session('again', 100), auto_ack => 0);
+$again->subscribe('again' => 1);
+$publisher->publish_wait('again', $_, qos => 1) for 1 .. 6;
+payloads($again, 6);
+
+$again = client_on($t, $second, session('again', 100));
+is(payloads($again, 6), '1 2 3 4 5 6', 'what was not acknowledged');
+$again->disconnect(props => [ [ session_expiry => 0 ] ]);
 
 ok(wait_for { session_of('later')->{o} eq '' }, 'others are taken over');
 is(session_of('now')->{o} =~ /:/ ? 1 : 0, 1, 'not those that are resumed');
@@ -110,7 +130,7 @@ ok(wait_for {
     !grep { session_of("both-$_")->{o} ne '' } 1 .. 10
 }, 'the next ones take over');
 
-$publisher = connected();
+$publisher = $t->accepted;
 $publisher->publish_wait("c/$_", 'offline', qos => 1) for 1 .. 10;
 
 my $got = grep {
@@ -141,6 +161,21 @@ sub session_of {
 }
 
 
+sub cursor {
+    my ($id) = @_;
+
+    return $t->redis->command('HGET', "test:{f:$id}", "r$id") // '';
+}
+
+
+sub payloads {
+    my ($c, $n) = @_;
+
+    return join ' ', map { $_->{payload} } grep { $_ }
+                     map { $c->recv_message } 1 .. $n;
+}
+
+
 sub clock {
     my ($s, $us) = @{ $t->redis->command('TIME') };
 
@@ -154,22 +189,6 @@ sub others {
     my ($c) = @_;
 
     return join ' ', map { $_->{payload} } grep { $_ } $c->recv_message(0.3);
-}
-
-
-# the new workers may not be connected to Redis yet
-
-sub connected {
-    my $c;
-
-    wait_for {
-        $c = $t->socket;
-
-        my $connack = $c->connect;
-        $connack && !$connack->{reason};
-    };
-
-    return $c;
 }
 
 ###############################################################################

@@ -180,15 +180,6 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
         return NGX_OK;
     }
 
-    /*
-     * What the credentials of today or a changed rule do not allow is not
-     * delivered; it stays in the session, for those that do.
-     */
-
-    if (ngx_mqtt_client_may_subscribe(mc, &filter) != NGX_OK) {
-        return NGX_OK;
-    }
-
     p = field->value.data;
     end = p + field->value.len;
 
@@ -199,13 +190,22 @@ ngx_mqtt_session_restore_sub(ngx_mqtt_client_t *mc, ngx_keyval_t *field)
     p = ngx_mqtt_read_u32(p, end, &id);
     (void) ngx_mqtt_read_u32(p, end, &number);
 
+    ss->last_number = ngx_max(ss->last_number, number);
+
+    /*
+     * What the credentials of today or a changed rule do not allow is not
+     * delivered; it stays in the session, for those that do.
+     */
+
+    if (ngx_mqtt_client_may_subscribe(mc, &filter) != NGX_OK) {
+        return NGX_OK;
+    }
+
     sub = ngx_mqtt_route_subscribe(mc->worker, &mc->subscriber, &filter,
                                    &share, options, id, &existed);
     if (sub == NULL) {
         return NGX_ERROR;
     }
-
-    ss->last_number = ngx_max(ss->last_number, number);
 
     if ((options & NGX_MQTT_SUB_QOS) == 0) {
         return NGX_OK;

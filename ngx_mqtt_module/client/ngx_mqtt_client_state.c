@@ -457,7 +457,18 @@ ngx_mqtt_state_read_readers(u_char *p, u_char *end,
             p = ngx_mqtt_frame_read_u64(p, end, &done);
         }
 
-        reader = p ? ngx_mqtt_client_session_reader(ss, number) : NULL;
+        if (p == NULL) {
+            return NULL;
+        }
+
+        /*
+         * A reader may have ended since: its number is not given to another
+         * one, which would be done with messages that it has not read.
+         */
+
+        ss->last_number = ngx_max(ss->last_number, number);
+
+        reader = ngx_mqtt_client_session_reader(ss, number);
 
         if (reader) {
             reader->done = done;

@@ -67,6 +67,7 @@ package MqttTest;
 #     $t->port($name), $t->dir
 #     $t->client(%args)           MqttTest::Client->open at port "mqtt", or at
 #                                 port => 'name'; $t->socket: ->new
+#     $t->accepted(%args)         ->client, tried until CONNECT is accepted
 #     $t->client_at($pid, %args)  the same at one worker, $t->socket_at: ->new;
 #                                 quick with listen => 'reuseport'
 #     $t->http_get($uri)          body, or (body, status, headers) in a list
@@ -673,6 +674,20 @@ sub socket {
     my ($self, %args) = @_;
 
     return MqttTest::Client->new($self->client_args(%args));
+}
+
+
+# as a device does that was cut off; the connection itself may fail as well
+
+sub accepted {
+    my ($self, %args) = @_;
+
+    my $c;
+
+    wait_for { $c = eval { $self->client(%args) } } 20
+        or die "CONNECT was not accepted: $@";
+
+    return $c;
 }
 
 
