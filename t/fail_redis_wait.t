@@ -35,7 +35,7 @@ my $replica = MqttTest::Redis->new_single(
     dir => "$dir/replica", args => [ '--replicaof', '127.0.0.1', $redis->port ]
 );
 
-wait_for { $replica->command('ROLE')->[3] eq 'connected' };
+$redis->wait_replicas(1) or die "no replica\n";
 
 my $t = MqttTest->new(redis => $redis);
 

@@ -116,7 +116,7 @@ ok((wait_for { $one->total('clients') == 0 }), 'others are closed');
 ok((wait_for { $redis->command('ZCARD', 'test:{l}w') == 2 }),
    'it begins anew');
 
-$one->client(client_id => "after-$_")->disconnect for 1 .. 4;
+$one->accepted(client_id => "after-$_")->disconnect for 1 .. 4;
 @events = events($told + 12);
 is_deeply([ status_faults(@events) ], [], 'nothing was told twice');
 

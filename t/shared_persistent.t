@@ -37,7 +37,7 @@ for my $version (4, 5) {
     my $c = client_on($t, $workers[0], @session);
 
     $c->subscribe('$share/g/a/b' => 1, '$share/g/c/+' => 2, '$share/g/z' => 0);
-    leave($c);
+    depart($t, $c);
 
     publish('a/b', 1, map { "a$_" } 1 .. 30);
     publish('c/x', 2, map { "c$_" } 1 .. 30);
@@ -61,7 +61,7 @@ for my $version (4, 5) {
     %got = collect(1, c => $c);
     is("@{ $got{c} }", 'live', "$version: and what comes then");
 
-    leave($c);
+    depart($t, $c);
     publish('a/b', 2, 'late');
 
     $c = client_on($t, $workers[0], @session);
@@ -82,7 +82,7 @@ for my $version (4, 5) {
 # several members share what has waited, clean ones as well
 
 my @kept = map { member($workers[$_ % 2], "kept$_", 's/#') } 0 .. 2;
-leave($_) for @kept;
+depart($t, $_) for @kept;
 
 publish('s/1', 1, 1 .. 100);
 
@@ -107,7 +107,7 @@ ok(wait_for { !$t->redis->keys('*{f:$share/g/s/#}[lpq]') },
 
 # a clean one alone, while the persistent ones are away
 
-leave($_) for @kept;
+depart($t, $_) for @kept;
 publish('s/1', 1, 1 .. 10);
 %got = collect(10, clean => $clean);
 is("@{ $got{clean} }", '1 2 3 4 5 6 7 8 9 10', 'a clean one alone');
@@ -121,7 +121,7 @@ is("@{ $got{c} }", 'later', 'and then another persistent one');
 
 # QoS 0 is not stored
 
-leave($kept[2]);
+depart($t, $kept[2]);
 $publisher->publish('s/1', 'zero', qos => 0);
 publish('s/1', 1, 'one');
 $kept[2] = member($workers[1], 'kept2');
@@ -140,7 +140,7 @@ ok(wait_for { !$t->redis->keys('*{f:*') }, 'the log ends with its readers');
 
 my $lazy = member($workers[0], 'lazy', 'l', 0);
 my $other = member($workers[1], 'other', 'l');
-leave($other);
+depart($t, $other);
 
 publish('l', 1, 1 .. 10);
 %got = collect(4, lazy => $lazy);
@@ -155,7 +155,7 @@ $other = member($workers[1], 'other');
 %got = collect(5, other => $other);
 is("@{ $got{other} }", '6 7 8 9 10', 'another one gets what is left');
 
-leave($lazy);
+depart($t, $lazy);
 %got = collect(4, other => $other);
 is("@{ $got{other} }", '1 3 4 5', 'and what the first has left behind');
 
@@ -170,14 +170,14 @@ is(join(' ', map { scalar @$_ } values %got), '3 3', 'two workers in turn');
 # QoS 2: what was sent is the session's
 
 end($lazy);
-leave($other);
+depart($t, $other);
 
 $lazy = member($workers[0], 'lazy', 'l', 0);
 publish('l', 2, 1 .. 10);
 %got = collect(4, lazy => $lazy);
 is("@{ $got{lazy} }", '1 2 3 4', 'QoS 2: its window');
 my @ids = map { $_->{packet_id} } @{ $lazy->{got} };
-leave($lazy);
+depart($t, $lazy);
 
 $other = member($workers[1], 'other');
 %got = collect(6, other => $other);
@@ -195,7 +195,7 @@ ok(wait_for { !$t->redis->keys('*{f:$share/g/l}[lpq]') },
 # beside an ordinary subscription of the same client
 
 $lazy->subscribe('l' => 1);
-leave($_) for $lazy, $other;
+depart($t, $_) for $lazy, $other;
 publish('l', 1, 1 .. 5);
 
 $lazy = member($workers[0], 'lazy');
@@ -205,7 +205,7 @@ is(join(' ', sort @{ $got{lazy} }), '1 1 2 2 3 3 4 4 5 5',
 
 # over a restart
 
-leave($lazy);
+depart($t, $lazy);
 publish('l', 1, 1 .. 5);
 $publisher->close;
 
@@ -248,18 +248,6 @@ sub publish {
     my ($topic, $qos, @payloads) = @_;
 
     $publisher->publish_wait($topic, $_, qos => $qos) for @payloads;
-}
-
-
-sub leave {
-    my ($c) = @_;
-
-    my $before = $t->total('subscriptions');
-
-    $c->is_alive;
-    $c->disconnect;
-
-    wait_for { $t->total('subscriptions') < $before } or diag('not left');
 }
 
 

@@ -113,14 +113,7 @@ CORE::kill('KILL', @workers);
 my %dead = map { $_ => 1 } @workers;
 ok(wait_for { 2 == grep { !$dead{$_} } $t->worker_pids }, 'all are killed');
 
-$member = undef;
-
-wait_for {
-    $member = $t->socket(port => 'spread');
-
-    my $connack = $member->connect(session('three'));
-    $connack && !$connack->{reason};
-};
+$member = $t->accepted(port => 'spread', session('three'));
 
 %got = collect(10, member => $member);
 is(join(' ', sort { $a <=> $b } @{ $got{member} }), '1 2 3 4 5 6 7 8 9 10',

@@ -12,6 +12,8 @@ package MqttTest::Redis;
 #                                     dies on an error reply
 #     $r->keys('prefix*')             sorted
 #     $r->info('clients')             hash
+#     $r->wait_replicas($n)           until so many follow: those that are
+#                                     "online" may begin a second later
 #     $r->pause; $r->resume           SIGSTOP, SIGCONT
 #     $r->kill; $r->stop; $r->start   the data are gone afterwards
 #
@@ -85,6 +87,18 @@ sub start {
     die "Redis did not start:\n" . slurp($log) if !$self->connected;
 
     return $self;
+}
+
+
+sub wait_replicas {
+    my ($self, $n) = @_;
+
+    # a write that needs no key, and so no slot of this node
+
+    return wait_for {
+        $self->command('FUNCTION', 'FLUSH');
+        $self->command('WAIT', $n, 500) >= $n;
+    } 20;
 }
 
 

@@ -113,7 +113,7 @@ sub form {
         !grep { !complete($_) } @nodes
     } 20 or die "the cluster is not complete\n";
 
-    $self->wait_replicas;
+    $self->wait_replicas or die "no replicas\n";
 }
 
 
@@ -136,20 +136,12 @@ sub complete {
 }
 
 
-# each primary has as many replicas online as it is to have
+# each primary has as many replicas as it is to have
 
 sub wait_replicas {
     my ($self) = @_;
 
-    return wait_for {
-        !grep {
-            my %info = $_->info('replication');
-            my $online = grep { /^slave\d+$/ && $info{$_} =~ /state=online/ }
-                         keys %info;
-
-            $online < $self->{replicas};
-        } $self->primaries;
-    } 20;
+    return !grep { !$_->wait_replicas($self->{replicas}) } $self->primaries;
 }
 
 

@@ -14,6 +14,10 @@ package MqttTest::Workers;
 # so that the kernel spreads connections evenly; client_on() connects until the
 # worker is the wanted one, socket_on() does the same and sends no CONNECT.
 #
+#     depart($t, $c);
+#                  DISCONNECT of a client that is done with what it has got,
+#                  and waits until its subscriptions are gone
+#
 #     my %got = collect($n, a => $c, b => $d);
 #                  the payloads that each client got, arrays by name; waits
 #                  until they are $n together, and then for what follows within
@@ -28,7 +32,7 @@ use Exporter qw/ import /;
 use MqttTest::Client;
 use MqttTest::Util qw/ wait_for now slow /;
 
-our @EXPORT = qw/ spread_server socket_on client_on collect /;
+our @EXPORT = qw/ spread_server socket_on client_on depart collect /;
 
 
 sub spread_server {
@@ -80,6 +84,19 @@ sub client_on {
     die "CONNECT was not accepted\n" if !$connack || $connack->{reason};
 
     return $c;
+}
+
+
+sub depart {
+    my ($t, $c) = @_;
+
+    my $before = $t->total('subscriptions');
+
+    $c->is_alive;
+    $c->disconnect;
+
+    wait_for { $t->total('subscriptions') < $before }
+        or Test::More::diag('not left');
 }
 
 
