@@ -85,8 +85,8 @@ struct ngx_mqtt_out_s {
 
 /*
  * A QoS 1 or 2 message on its way to the client, 4.3.  Where it stands in the
- * logs of a persistent session, and the subscription identifiers, are behind
- * the struct.
+ * logs of a persistent session, the subscription identifiers, and the uid of a
+ * message that is in several of these logs, are behind the struct.
  */
 
 typedef struct {
@@ -100,12 +100,15 @@ typedef struct {
     uint8_t               qos;
     uint8_t               retain;
     uint8_t               dup;
+    uint8_t               several;     /* there is a uid */
     ngx_mqtt_shared_t    *sd;          /* of a shared subscription: what the
                                           route wants back, or NULL */
     ngx_mqtt_log_ref_t    refs[];
 } ngx_mqtt_outbound_t;
 
 #define ngx_mqtt_outbound_ids(ob)  ((uint32_t *) &(ob)->refs[(ob)->size])
+#define ngx_mqtt_outbound_uid(ob)                                             \
+    ((u_char *) &ngx_mqtt_outbound_ids(ob)[(ob)->nids])
 
 
 typedef struct {

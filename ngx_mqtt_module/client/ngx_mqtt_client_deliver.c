@@ -168,12 +168,19 @@ ngx_mqtt_outbound_t *
 ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_mqtt_copy_t *copy, uint16_t packet_id)
 {
+    ngx_uint_t            size, several;
     ngx_mqtt_outbound_t  *ob;
+
+    /* the other logs that it is in may bring it later */
+
+    several = (copy->nrefs && copy->uid);
+    size = several ? ngx_max(copy->nrefs, copy->readers) : copy->nrefs;
 
     ob = ngx_mqtt_alloc(mc->worker,
                         sizeof(ngx_mqtt_outbound_t)
-                        + copy->nrefs * sizeof(ngx_mqtt_log_ref_t)
-                        + copy->nids * sizeof(uint32_t));
+                        + size * sizeof(ngx_mqtt_log_ref_t)
+                        + copy->nids * sizeof(uint32_t)
+                        + (several ? NGX_MQTT_LOG_UID : 0));
     if (ob == NULL) {
         return NULL;
     }
@@ -186,11 +193,12 @@ ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ob->save = 0;
     ob->nids = (uint32_t) copy->nids;
     ob->nrefs = (uint16_t) copy->nrefs;
-    ob->size = ob->nrefs;
+    ob->size = (uint16_t) size;
     ob->packet_id = packet_id;
     ob->qos = (uint8_t) copy->qos;
     ob->retain = (uint8_t) copy->retain;
     ob->dup = 0;
+    ob->several = (uint8_t) several;
     ob->sd = NULL;
 
     if (copy->nrefs) {
@@ -201,6 +209,10 @@ ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     if (copy->nids) {
         ngx_memcpy(ngx_mqtt_outbound_ids(ob), copy->ids,
                    copy->nids * sizeof(uint32_t));
+    }
+
+    if (several) {
+        ngx_memcpy(ngx_mqtt_outbound_uid(ob), copy->uid, NGX_MQTT_LOG_UID);
     }
 
     return ob;
@@ -586,7 +598,8 @@ ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     ngx_mqtt_free(mc->worker, ob,
                   sizeof(ngx_mqtt_outbound_t)
                   + ob->size * sizeof(ngx_mqtt_log_ref_t)
-                  + ob->nids * sizeof(uint32_t));
+                  + ob->nids * sizeof(uint32_t)
+                  + (ob->several ? NGX_MQTT_LOG_UID : 0));
 }
 
 

@@ -49,6 +49,10 @@ static ngx_uint_t ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc,
     ngx_mqtt_copy_t *copy);
 static ngx_int_t ngx_mqtt_pull_is_new(ngx_mqtt_client_t *mc,
     ngx_mqtt_copy_t *copy);
+static void ngx_mqtt_pull_passed(ngx_mqtt_client_t *mc,
+    ngx_mqtt_copy_t *copy);
+static ngx_mqtt_outbound_t *ngx_mqtt_pull_outbound(ngx_mqtt_client_t *mc,
+    u_char *uid);
 static ngx_mqtt_session_seen_t *ngx_mqtt_pull_seen(
     ngx_mqtt_client_session_t *ss, u_char *uid);
 static ngx_int_t ngx_mqtt_pull_read(ngx_mqtt_client_t *mc,
@@ -152,7 +156,7 @@ ngx_mqtt_pull_is_new(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
 
     ss = mc->session;
 
-    if (copy->uid == NULL) {
+    if (copy->uid == NULL || ss->again) {
         return NGX_OK;
     }
 
@@ -169,6 +173,7 @@ ngx_mqtt_pull_is_new(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
             seen->left -= (uint32_t) copy->nrefs;
         }
 
+        ngx_mqtt_pull_passed(mc, copy);
         ngx_mqtt_client_save_later(mc);
 
         return NGX_DECLINED;
@@ -185,6 +190,67 @@ ngx_mqtt_pull_is_new(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * An unacknowledged message before it makes the log bring it again: it is then
+ * known to be the one that is in flight, or done with.
+ */
+
+static void
+ngx_mqtt_pull_passed(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
+{
+    ngx_uint_t            i;
+    ngx_mqtt_outbound_t  *ob;
+
+    ob = mc->extra ? ngx_mqtt_pull_outbound(mc, copy->uid) : NULL;
+
+    for (i = 0; i < copy->nrefs; i++) {
+
+        if (ob && ob->nrefs < ob->size) {
+            ob->refs[ob->nrefs++] = copy->refs[i];
+
+        } else if (ngx_mqtt_client_session_done(mc, &copy->refs[i])
+                   != NGX_OK)
+        {
+            return;
+        }
+    }
+}
+
+
+/* NULL: it was received, or was never to be sent */
+
+static ngx_mqtt_outbound_t *
+ngx_mqtt_pull_outbound(ngx_mqtt_client_t *mc, u_char *uid)
+{
+    ngx_uint_t            i;
+    ngx_queue_t          *q, *queues[2];
+    ngx_mqtt_outbound_t  *ob;
+
+    queues[0] = &mc->extra->window.waiting;
+    queues[1] = &mc->extra->window.sent;
+
+    for (i = 0; i < 2; i++) {
+
+        for (q = ngx_queue_last(queues[i]);
+             q != ngx_queue_sentinel(queues[i]);
+             q = ngx_queue_prev(q))
+        {
+            ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
+
+            if (ob->several && ob->msg
+                && ngx_memcmp(ngx_mqtt_outbound_uid(ob), uid,
+                              NGX_MQTT_LOG_UID)
+                   == 0)
+            {
+                return ob;
+            }
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -642,11 +708,13 @@ ngx_mqtt_pull_deliver(ngx_mqtt_client_t *mc, ngx_mqtt_pulled_t *pulled)
             return;
         }
 
-        uid = NULL;
+        ss->again = 1;
     }
 
     ngx_mqtt_route_replay(mc->worker, pulled->msg, &mc->subscriber, own, &ref,
                           uid);
+
+    ss->again = 0;
 }
 
 

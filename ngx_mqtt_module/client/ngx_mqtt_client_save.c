@@ -443,7 +443,6 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob)
 {
     ngx_uint_t                  i;
-    ngx_mqtt_session_mark_t     mark;
     ngx_mqtt_client_session_t  *ss;
 
     ss = mc->session;
@@ -452,20 +451,14 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
         return;
     }
 
-    /* of the oldest one the cursor tells all */
+    /* of the oldest one the cursor tells all, if it is in one log */
 
-    if (ngx_queue_prev(&ob->queue) != &mc->extra->window.sent) {
-
+    if (ob->several
+        || ngx_queue_prev(&ob->queue) != &mc->extra->window.sent)
+    {
         for (i = 0; i < ob->nrefs; i++) {
-            mark.reader = ob->refs[i].reader->number;
-            mark.number = ob->refs[i].number;
-            mark.packet_id = 0;
-            mark.qos = 0;
 
-            if (ngx_mqtt_session_mark_add(mc->worker, &ss->done, &mark)
-                != NGX_OK)
-            {
-                ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+            if (ngx_mqtt_client_session_done(mc, &ob->refs[i]) != NGX_OK) {
                 return;
             }
         }
@@ -482,6 +475,27 @@ ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     }
 
     ngx_mqtt_client_save_later(mc);
+}
+
+
+ngx_int_t
+ngx_mqtt_client_session_done(ngx_mqtt_client_t *mc, ngx_mqtt_log_ref_t *ref)
+{
+    ngx_mqtt_session_mark_t  mark;
+
+    mark.reader = ref->reader->number;
+    mark.number = ref->number;
+    mark.packet_id = 0;
+    mark.qos = 0;
+
+    if (ngx_mqtt_session_mark_add(mc->worker, &mc->session->done, &mark)
+        != NGX_OK)
+    {
+        ngx_mqtt_client_abort(mc, NGX_MQTT_UNSPECIFIED_ERROR);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

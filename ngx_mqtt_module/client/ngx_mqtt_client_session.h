@@ -19,7 +19,8 @@
  * (4) QoS 2 is exact: a packet id stands in the saved state before PUBLISH,
  *     PUBREC, PUBREL or PUBCOMP of it is sent.
  * (5) A message that is in several logs of the session is taken once, from
- *     where it comes first; its uid is remembered for the others.
+ *     where it comes first; its uid is remembered for the others.  It is in
+ *     flight in all of them that have brought it, so none brings it again.
  *
  * Called from: the packet handlers, routes, Redis replies.
  */
@@ -132,6 +133,7 @@ struct ngx_mqtt_client_session_s {
     unsigned                  restored:1;   /* all of it is here */
     unsigned                  ready:1;      /* CONNACK was sent */
     unsigned                  replaying:1;
+    unsigned                  again:1;      /* ... what was sent before */
     unsigned                  taken:1;      /* what was sent is not known */
 };
 
@@ -212,6 +214,10 @@ void ngx_mqtt_client_save_free(ngx_mqtt_client_t *mc);
 /* a message was acknowledged, or will never be sent */
 void ngx_mqtt_client_session_settled(ngx_mqtt_client_t *mc,
     ngx_mqtt_outbound_t *ob);
+
+/* ... in one log, lower numbers of which may not be */
+ngx_int_t ngx_mqtt_client_session_done(ngx_mqtt_client_t *mc,
+    ngx_mqtt_log_ref_t *ref);
 
 
 /*
