@@ -2,8 +2,9 @@
 
 # Copyright (C) ngx_mqtt_module authors
 
-# A persistent session whose subscriptions overlap: a message that is in several
-# of its logs is one message, also when it is sent again on another connection.
+# A persistent session whose subscriptions overlap: a message that is in more
+# than one of its logs is one message, also when it is sent again on another
+# connection.
 
 ###############################################################################
 

@@ -45,6 +45,8 @@ static size_t ngx_mqtt_state_outbound_len(ngx_queue_t *queue);
 static u_char *ngx_mqtt_state_write_ids(u_char *p, ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_write_marks(u_char *p,
     ngx_mqtt_client_session_t *ss);
+static ngx_uint_t ngx_mqtt_state_is_waiting(ngx_mqtt_client_session_t *ss,
+    u_char *uid);
 static u_char *ngx_mqtt_state_write_outbound(u_char *p, ngx_mqtt_client_t *mc);
 static u_char *ngx_mqtt_state_write_one(u_char *p, ngx_mqtt_outbound_t *ob);
 static u_char *ngx_mqtt_state_read_ids(u_char *p, u_char *end,
@@ -199,16 +201,29 @@ ngx_mqtt_state_write_ids(u_char *p, ngx_mqtt_client_t *mc)
 static u_char *
 ngx_mqtt_state_write_marks(u_char *p, ngx_mqtt_client_session_t *ss)
 {
-    ngx_uint_t          i;
+    u_char             *count;
+    ngx_uint_t          i, n;
     ngx_queue_t        *q;
     ngx_mqtt_reader_t  *reader;
 
-    p = ngx_mqtt_write_u16(p, (uint16_t) ss->nseen);
+    count = p;
+    p += 2;
+    n = 0;
 
     for (i = 0; i < ss->nseen; i++) {
+
+        /* it is not in the state, and is to be new when it is read again */
+
+        if (ngx_mqtt_state_is_waiting(ss, ss->seen[i].uid)) {
+            continue;
+        }
+
         p = ngx_cpymem(p, ss->seen[i].uid, NGX_MQTT_LOG_UID);
         p = ngx_mqtt_frame_write_u32(p, ss->seen[i].left);
+        n++;
     }
+
+    (void) ngx_mqtt_write_u16(count, (uint16_t) n);
 
     p = ngx_mqtt_write_u16(p, (uint16_t) ngx_mqtt_state_readers(ss));
 
@@ -230,6 +245,32 @@ ngx_mqtt_state_write_marks(u_char *p, ngx_mqtt_client_session_t *ss)
     }
 
     return p;
+}
+
+
+static ngx_uint_t
+ngx_mqtt_state_is_waiting(ngx_mqtt_client_session_t *ss, u_char *uid)
+{
+    ngx_queue_t          *q, *waiting;
+    ngx_mqtt_outbound_t  *ob;
+
+    waiting = &ss->client->extra->window.waiting;
+
+    for (q = ngx_queue_head(waiting);
+         q != ngx_queue_sentinel(waiting);
+         q = ngx_queue_next(q))
+    {
+        ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
+
+        if (ob->several && !ngx_mqtt_state_has(ob)
+            && ngx_memcmp(ngx_mqtt_outbound_uid(ob), uid, NGX_MQTT_LOG_UID)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -325,7 +325,8 @@ sub wrong {
     $self->{on_wrong}->() if $self->{on_wrong};
     return if @{ $self->{wrong} } >= WRONG;
 
-    push @{ $self->{wrong} }, join "\n    ", "$s->{id}: $what", @{ $s->{past} };
+    push @{ $self->{wrong} },
+         join "\n    ", "$s->{id}: $what", @{ $s->{past} };
 }
 
 
