@@ -22,6 +22,8 @@ package MqttTest::Fickle;
 # A subscription is made at the node of the publisher, as others hear of it a
 # moment later; connections that only resume the session may be at any.
 #
+# "on_wrong", a function, is called for each thing that must not be.
+#
 # $result: steps, published, connects, changes; "wrong", texts of what must not
 # be, each with what the session did last; "twice", messages that came twice
 # with QoS 2, which a worker that is killed may cause.
@@ -34,7 +36,7 @@ use Time::HiRes ();
 
 use MqttTest::Util qw/ now slow /;
 
-use constant { WINDOW => 8, HISTORY => 300, WRONG => 10 };
+use constant { WINDOW => 8, HISTORY => 120, WRONG => 10 };
 
 
 # topic => QoS of the publisher; a job comes by shared subscriptions only, so
