@@ -55,6 +55,7 @@ static ngx_int_t ngx_mqtt_pull_read(ngx_mqtt_client_t *mc,
     ngx_mqtt_reader_t *reader, ngx_uint_t max, size_t size);
 static void ngx_mqtt_pull_replied(ngx_mqtt_op_t *op);
 static void ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result);
+static void ngx_mqtt_pull_failed(ngx_mqtt_reader_t *reader, ngx_uint_t reason);
 static void ngx_mqtt_pull_lost(ngx_mqtt_reader_t *reader);
 static ngx_int_t ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader,
     ngx_mqtt_log_page_t *page, ngx_uint_t i);
@@ -365,10 +366,7 @@ ngx_mqtt_pull_replied(ngx_mqtt_op_t *op)
         ngx_mqtt_pull_page(reader, op->result);
 
     } else {
-
-        /* it is tried again when the next message comes */
-
-        reader->end = reader->read;
+        ngx_mqtt_pull_failed(reader, op->reason);
     }
 
     if (mc->session->pulling == 0 && !mc->closing) {
@@ -387,7 +385,7 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
     w = reader->client->worker;
 
     if (ngx_mqtt_log_page(w, result, &page) != NGX_OK) {
-        reader->end = reader->read;
+        ngx_mqtt_pull_failed(reader, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
     }
 
@@ -426,6 +424,27 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
             return;
         }
     }
+}
+
+
+/* nothing would make it be read again: who comes back reads all of it */
+
+static void
+ngx_mqtt_pull_failed(ngx_mqtt_reader_t *reader, ngx_uint_t reason)
+{
+    ngx_mqtt_client_t  *mc;
+
+    mc = reader->client;
+
+    if (mc->closing) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "messages could not be read: %s",
+                  ngx_mqtt_reason_name(reason));
+
+    ngx_mqtt_client_close(mc, reason);
 }
 
 
