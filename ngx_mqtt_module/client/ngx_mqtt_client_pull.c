@@ -782,7 +782,7 @@ void
 ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
     ngx_mqtt_reader_t *reader)
 {
-    ngx_uint_t                  i, j, n;
+    ngx_uint_t                  i, j, n, alone;
     ngx_queue_t                *q, *next, *queues[2];
     ngx_mqtt_pulled_t          *pulled;
     ngx_mqtt_outbound_t        *ob;
@@ -817,6 +817,8 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
         return;
     }
 
+    alone = 0;
+
     queues[0] = &mc->extra->window.sent;
     queues[1] = &mc->extra->window.waiting;
 
@@ -836,8 +838,16 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
                 }
             }
 
+            alone |= (ob->nrefs && n == 0);
             ob->nrefs = (uint16_t) n;
         }
+    }
+
+    if (alone) {
+
+        /* messages that no log has any more are saved as a whole, 3.10.4 */
+
+        (void) ngx_mqtt_client_save(mc);
     }
 }
 
