@@ -19,7 +19,10 @@
  *     (promise G4).
  * (3) Records that this gateway has produced are skipped: their messages went
  *     to subscribers without waiting for Kafka.
- * (4) A record that cannot be understood is counted, logged once per topic and
+ * (4) Messages of a partition reach each device in their order.  Those that
+ *     wait for Redis go one of two ways, through logs or to one client, and
+ *     while some are on one of them nothing goes another way.
+ * (5) A record that cannot be understood is counted, logged once per topic and
  *     second, sent to the dead-letter topic if there is one, and done.
  *
  * Called from: kafka/ (records).
@@ -33,6 +36,12 @@
 /* why and from where a dead letter came */
 
 #define NGX_MQTT_DELIVER_HEADERS  2
+
+
+/* the ways of messages that others might overtake */
+
+#define NGX_MQTT_DELIVER_LOGS     1
+#define NGX_MQTT_DELIVER_P2P      2
 
 
 typedef struct {
@@ -150,6 +159,7 @@ ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w, ngx_mqtt_kafka_consumed_t *rec,
     }
 
     if (rc != NGX_OK) {
+        rec->way = 0;
         return ngx_mqtt_deliver_poison(w, rec, dl.error, op);
     }
 
@@ -158,7 +168,7 @@ ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w, ngx_mqtt_kafka_consumed_t *rec,
         return NGX_BUSY;
     }
 
-    rc = ngx_mqtt_deliver(w, m, dl.p2p.len ? &dl.p2p : NULL, op);
+    rc = ngx_mqtt_deliver(w, m, dl.p2p.len ? &dl.p2p : NULL, &rec->way, op);
 
     ngx_mqtt_msg_unref(m);
 
@@ -232,9 +242,10 @@ ngx_mqtt_deliver_received(int64_t timestamp)
 
 ngx_int_t
 ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
-    ngx_mqtt_op_t *op)
+    ngx_uint_t *way, ngx_mqtt_op_t *op)
 {
-    ngx_uint_t           reason;
+    ngx_int_t            rc;
+    ngx_uint_t           reason, inflight;
     ngx_mqtt_op_t       *step;
     ngx_mqtt_join_t     *join;
     ngx_mqtt_fanout_t    fo;
@@ -244,6 +255,7 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
     }
 
     fo.logged = 0;
+    fo.waits = 0;
 
     if ((m->retain && ngx_mqtt_retain_busy(w))
         || (client_id && ngx_mqtt_p2p_busy(w))
@@ -251,6 +263,14 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
             && ngx_mqtt_fanout_prepare(w, m, &fo) == NGX_BUSY))
     {
         return NGX_BUSY;
+    }
+
+    inflight = *way;
+    *way = client_id ? NGX_MQTT_DELIVER_P2P
+                     : (fo.logged ? NGX_MQTT_DELIVER_LOGS : 0);
+
+    if (inflight && inflight != *way) {
+        return NGX_DECLINED;
     }
 
     if (m->qos && ngx_mqtt_route_behind(w, client_id ? NULL : &fo.workers)) {
@@ -271,7 +291,7 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
 
     step = NULL;
 
-    if (m->retain || client_id || fo.logged) {
+    if (m->retain || client_id || fo.waits) {
         step = ngx_mqtt_join_step(join);
 
         if (step == NULL) {
@@ -282,7 +302,7 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
 
     if (m->retain) {
         ngx_mqtt_retain_store(w, m, step);
-        step = (client_id || fo.logged) ? ngx_mqtt_join_step(join) : NULL;
+        step = (client_id || fo.waits) ? ngx_mqtt_join_step(join) : NULL;
     }
 
     if (client_id) {
@@ -294,7 +314,9 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
         return ngx_mqtt_join_end(join);
     }
 
-    if (ngx_mqtt_fanout(w, m, &fo, NULL, step) == NGX_OK) {
+    rc = ngx_mqtt_fanout(w, m, &fo, NULL, step);
+
+    if (!fo.logged && rc != NGX_DECLINED) {
         ngx_mqtt_route_sent(w, &fo.workers, ngx_mqtt_join_step, join);
     }
 
