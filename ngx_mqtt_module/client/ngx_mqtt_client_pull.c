@@ -115,7 +115,11 @@ ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
     ss = mc->session;
     n = 0;
 
-    room = ss->ready && ngx_mqtt_client_has_room(mc, 1);
+    /* what is read from other logs came before this one */
+
+    room = ss->ready && !ss->pulling && ngx_queue_empty(&ss->page)
+           && ngx_mqtt_client_has_room(mc, 1)
+           && ngx_mqtt_pull_behind(ss) == 0;
 
     for (i = 0; i < copy->nrefs; i++) {
         ref = &copy->refs[i];
