@@ -6,7 +6,7 @@
 # devices: whoever stays connected gets all of them, at least once and in
 # order, and nothing is committed that was not delivered.
 #
-# TEST_MQTT_ROUNDS is how often (8).
+# TEST_MQTT_ROUNDS is how often (50, with sanitizers 8).
 
 ###############################################################################
 
@@ -24,7 +24,8 @@ use constant { RECORDS => 2000, DEVICES => 8, PARTITIONS => 4 };
 
 ###############################################################################
 
-my $rounds = $ENV{TEST_MQTT_ROUNDS} || 8;
+my $sanitizers = MqttTest::version() =~ /-fsanitize/;
+my $rounds = $ENV{TEST_MQTT_ROUNDS} || ($sanitizers ? 8 : 50);
 
 $ENV{TEST_MQTT_TIMEOUT} //= 120 + 10 * $rounds;
 

@@ -16,7 +16,7 @@ use lib "$FindBin::Bin/lib";
 use MqttTest;
 use MqttTest::Util qw/ slow /;
 use MqttTest::Workers qw/ spread_server client_on /;
-use Test::More tests => 28;
+use Test::More tests => 29;
 
 ###############################################################################
 
@@ -54,6 +54,14 @@ is(payloads($again, 6), '1 2 3 4 5 6', 'a subscription');
 ok(wait_for { cursor('again') =~ /:6$/ }, 'all was acknowledged');
 $again->unsubscribe('again');
 
+# unsubscribed with a message in flight, which is in no log any more
+
+my $gone = client_on($t, $first, session('gone', 100), auto_ack => 0);
+$gone->subscribe('gone' => 1);
+$publisher->publish_wait('gone', 'in flight', qos => 1);
+my $sent = $gone->recv_message;
+$gone->unsubscribe('gone');
+
 # at once, before anybody has taken over: the session is claimed
 
 my $killed = now();
@@ -68,6 +76,13 @@ $publisher->publish_wait("b/$_/x", 'b', qos => 2) for keys %client;
 is_deeply([ sort map { $c->recv_message->{payload} } 1 .. 2 ], [ 'a', 'b' ],
           'gets what comes');
 is(others($c), '', 'once');
+
+$gone = client_on($t, $second, session('gone', 0));
+my $again_sent = $gone->recv_message || {};
+is_deeply([ map { $again_sent->{$_} } qw/ payload packet_id dup / ],
+          [ 'in flight', $sent->{packet_id}, 1 ], 'sent again after all');
+$gone->is_alive;
+$gone->disconnect;
 
 # the filter for the second time: its log has the same numbers
 

@@ -4,7 +4,8 @@
 
 # A subscription of a session that somebody else has claimed meanwhile leaves
 # no reader behind, which nobody would ever detach; one that is in the session
-# has its reader, also if the client is gone before SUBACK.
+# has its reader, also if the client is gone before SUBACK.  Logs that others
+# read, or that cannot be read.
 
 ###############################################################################
 
@@ -14,7 +15,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
-use Test::More tests => 12;
+use Test::More tests => 15;
 
 ###############################################################################
 
@@ -76,7 +77,24 @@ is($t->total('messages_discarded'), 0, 'nothing was discarded');
 $redis->command('HSET', 'test:{f:a/+}', 'rdevice', $reader);
 $redis->command('HSET', $session, 'o', '');
 
+# a log that cannot be read: the client is told, it would wait for ever
+
 $c = device();
+$c->disconnect;
+
+my $log = $redis->command('LRANGE', 'test:{f:a/+}l', 0, -1);
+
+$redis->command('SET', 'test:{f:a/+}l', 'no list');
+
+$c = device();
+$c->expect_disconnect(0x80);
+like($t->error_log, qr/messages could not be read/, 'and the log tells');
+
+$redis->command('DEL', 'test:{f:a/+}l');
+$redis->command('RPUSH', 'test:{f:a/+}l', @$log);
+
+$c = device();
+is($c->recv_message->{payload}, 5, 'it comes back');
 $c->disconnect(props => [ [ session_expiry => 0 ] ]);
 wait_for { !$redis->keys('*{f:*') } or diag('not ended');
 

@@ -55,6 +55,7 @@ static ngx_int_t ngx_mqtt_pull_read(ngx_mqtt_client_t *mc,
     ngx_mqtt_reader_t *reader, ngx_uint_t max, size_t size);
 static void ngx_mqtt_pull_replied(ngx_mqtt_op_t *op);
 static void ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result);
+static void ngx_mqtt_pull_failed(ngx_mqtt_reader_t *reader, ngx_uint_t reason);
 static void ngx_mqtt_pull_lost(ngx_mqtt_reader_t *reader);
 static ngx_int_t ngx_mqtt_pull_add(ngx_mqtt_reader_t *reader,
     ngx_mqtt_log_page_t *page, ngx_uint_t i);
@@ -114,7 +115,11 @@ ngx_mqtt_pull_take_refs(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
     ss = mc->session;
     n = 0;
 
-    room = ss->ready && ngx_mqtt_client_has_room(mc, 1);
+    /* what is read from other logs came before this one */
+
+    room = ss->ready && !ss->pulling && ngx_queue_empty(&ss->page)
+           && ngx_mqtt_client_has_room(mc, 1)
+           && ngx_mqtt_pull_behind(ss) == 0;
 
     for (i = 0; i < copy->nrefs; i++) {
         ref = &copy->refs[i];
@@ -365,10 +370,7 @@ ngx_mqtt_pull_replied(ngx_mqtt_op_t *op)
         ngx_mqtt_pull_page(reader, op->result);
 
     } else {
-
-        /* it is tried again when the next message comes */
-
-        reader->end = reader->read;
+        ngx_mqtt_pull_failed(reader, op->reason);
     }
 
     if (mc->session->pulling == 0 && !mc->closing) {
@@ -387,7 +389,7 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
     w = reader->client->worker;
 
     if (ngx_mqtt_log_page(w, result, &page) != NGX_OK) {
-        reader->end = reader->read;
+        ngx_mqtt_pull_failed(reader, NGX_MQTT_UNSPECIFIED_ERROR);
         return;
     }
 
@@ -426,6 +428,27 @@ ngx_mqtt_pull_page(ngx_mqtt_reader_t *reader, void *result)
             return;
         }
     }
+}
+
+
+/* nothing would make it be read again: who comes back reads all of it */
+
+static void
+ngx_mqtt_pull_failed(ngx_mqtt_reader_t *reader, ngx_uint_t reason)
+{
+    ngx_mqtt_client_t  *mc;
+
+    mc = reader->client;
+
+    if (mc->closing) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, mc->connection->log, 0,
+                  "messages could not be read: %s",
+                  ngx_mqtt_reason_name(reason));
+
+    ngx_mqtt_client_close(mc, reason);
 }
 
 
@@ -763,7 +786,7 @@ void
 ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
     ngx_mqtt_reader_t *reader)
 {
-    ngx_uint_t                  i, j, n;
+    ngx_uint_t                  i, j, n, alone;
     ngx_queue_t                *q, *next, *queues[2];
     ngx_mqtt_pulled_t          *pulled;
     ngx_mqtt_outbound_t        *ob;
@@ -798,6 +821,8 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
         return;
     }
 
+    alone = 0;
+
     queues[0] = &mc->extra->window.sent;
     queues[1] = &mc->extra->window.waiting;
 
@@ -817,8 +842,16 @@ ngx_mqtt_client_session_forget(ngx_mqtt_client_t *mc,
                 }
             }
 
+            alone |= (ob->nrefs && n == 0);
             ob->nrefs = (uint16_t) n;
         }
+    }
+
+    if (alone) {
+
+        /* messages that no log has any more are saved as a whole, 3.10.4 */
+
+        (void) ngx_mqtt_client_save(mc);
     }
 }
 

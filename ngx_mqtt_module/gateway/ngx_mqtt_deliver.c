@@ -15,18 +15,21 @@
  *     message in its window, or Redis in the inbox of its session.  What a
  *     client on this worker has got lives and dies with its connection.
  * (2) Nothing is done while a worker with subscribers, or Redis, is at its
- *     bound, or a subscriber has to catch up: the record comes again
- *     (promise G4).
+ *     bound, or a subscriber has to catch up, or Redis has refused to store
+ *     something: the record comes again (promise G4).
  * (3) Records that this gateway has produced are skipped: their messages went
  *     to subscribers without waiting for Kafka.
- * (4) A record that cannot be understood is counted, logged once per topic and
+ * (4) Messages of a partition reach each device in their order.  Those that
+ *     wait for Redis go one of two ways, through logs or to one client, and
+ *     while some are on one of them nothing goes another way.
+ * (5) A record that cannot be understood is counted, logged once per topic and
  *     second, sent to the dead-letter topic if there is one, and done.
  *
  * Called from: kafka/ (records).
  */
 
 
-#include "ngx_mqtt_gateway.h"
+#include "ngx_mqtt_deliver_int.h"
 #include "ngx_mqtt_retain.h"
 
 
@@ -35,11 +38,10 @@
 #define NGX_MQTT_DELIVER_HEADERS  2
 
 
-typedef struct {
-    ngx_mqtt_map_entry_t     *entry;
-    time_t                    poison_time;    /* of the last line logged */
-    ngx_uint_t                poison;         /* not logged since */
-} ngx_mqtt_deliver_source_t;
+/* the ways of messages that others might overtake */
+
+#define NGX_MQTT_DELIVER_LOGS     1
+#define NGX_MQTT_DELIVER_P2P      2
 
 
 /* how often is looked whether subscribers have caught up, ms */
@@ -47,17 +49,17 @@ typedef struct {
 #define NGX_MQTT_DELIVER_RETRY    2
 
 
-struct ngx_mqtt_deliver_s {
-    ngx_event_t                 retry;
-    ngx_mqtt_deliver_source_t  *sources;      /* by index */
-};
-
-
 static void ngx_mqtt_deliver_retry(ngx_event_t *ev);
 static ngx_mqtt_msg_t *ngx_mqtt_deliver_message(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, ngx_str_t *parent,
     ngx_mqtt_map_downlink_t *dl);
 static uint64_t ngx_mqtt_deliver_received(int64_t timestamp);
+static ngx_int_t ngx_mqtt_deliver_prepare(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_str_t *client_id, ngx_uint_t *way,
+    ngx_mqtt_fanout_t *fo);
+static ngx_mqtt_op_t *ngx_mqtt_deliver_next_step(ngx_mqtt_worker_t *w,
+    ngx_mqtt_msg_t *m, ngx_str_t *client_id, ngx_mqtt_fanout_t *fo,
+    ngx_uint_t retain, ngx_mqtt_join_t *join);
 static ngx_int_t ngx_mqtt_deliver_poison(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, const char *error, ngx_mqtt_op_t *op);
 static ngx_int_t ngx_mqtt_deliver_dead_letter(ngx_mqtt_worker_t *w,
@@ -104,6 +106,8 @@ ngx_mqtt_deliver_start(ngx_mqtt_worker_t *w)
 
     w->deliver = dr;
 
+    ngx_mqtt_deliver_again_start(w);
+
     return NGX_OK;
 }
 
@@ -114,6 +118,8 @@ ngx_mqtt_deliver_stop(ngx_mqtt_worker_t *w)
     if (w->deliver->retry.timer_set) {
         ngx_del_timer(&w->deliver->retry);
     }
+
+    ngx_mqtt_deliver_again_stop(w);
 
     w->deliver = NULL;
 }
@@ -150,6 +156,7 @@ ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w, ngx_mqtt_kafka_consumed_t *rec,
     }
 
     if (rc != NGX_OK) {
+        rec->way = 0;
         return ngx_mqtt_deliver_poison(w, rec, dl.error, op);
     }
 
@@ -158,7 +165,7 @@ ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w, ngx_mqtt_kafka_consumed_t *rec,
         return NGX_BUSY;
     }
 
-    rc = ngx_mqtt_deliver(w, m, dl.p2p.len ? &dl.p2p : NULL, op);
+    rc = ngx_mqtt_deliver(w, m, dl.p2p.len ? &dl.p2p : NULL, &rec->way, op);
 
     ngx_mqtt_msg_unref(m);
 
@@ -232,34 +239,23 @@ ngx_mqtt_deliver_received(int64_t timestamp)
 
 ngx_int_t
 ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
-    ngx_mqtt_op_t *op)
+    ngx_uint_t *way, ngx_mqtt_op_t *op)
 {
+    ngx_int_t            rc;
     ngx_uint_t           reason;
     ngx_mqtt_op_t       *step;
     ngx_mqtt_join_t     *join;
     ngx_mqtt_fanout_t    fo;
 
     if (ngx_mqtt_msg_expired(m)) {
+        *way = 0;
         return NGX_OK;
     }
 
-    fo.logged = 0;
+    rc = ngx_mqtt_deliver_prepare(w, m, client_id, way, &fo);
 
-    if ((m->retain && ngx_mqtt_retain_busy(w))
-        || (client_id && ngx_mqtt_p2p_busy(w))
-        || (client_id == NULL
-            && ngx_mqtt_fanout_prepare(w, m, &fo) == NGX_BUSY))
-    {
-        return NGX_BUSY;
-    }
-
-    if (m->qos && ngx_mqtt_route_behind(w, client_id ? NULL : &fo.workers)) {
-
-        if (!w->deliver->retry.timer_set) {
-            ngx_add_timer(&w->deliver->retry, NGX_MQTT_DELIVER_RETRY);
-        }
-
-        return NGX_BUSY;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     join = ngx_mqtt_join_create(w, op);
@@ -269,20 +265,16 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
 
     /* of what has to wait this comes first: without memory nothing is done */
 
-    step = NULL;
+    step = ngx_mqtt_deliver_next_step(w, m, client_id, &fo, m->retain, join);
 
-    if (m->retain || client_id || fo.logged) {
-        step = ngx_mqtt_join_step(join);
-
-        if (step == NULL) {
-            (void) ngx_mqtt_join_end(join);
-            return NGX_BUSY;
-        }
+    if (step == NULL && (m->retain || client_id || fo.waits)) {
+        (void) ngx_mqtt_join_end(join);
+        return NGX_BUSY;
     }
 
     if (m->retain) {
         ngx_mqtt_retain_store(w, m, step);
-        step = (client_id || fo.logged) ? ngx_mqtt_join_step(join) : NULL;
+        step = ngx_mqtt_deliver_next_step(w, m, client_id, &fo, 0, join);
     }
 
     if (client_id) {
@@ -294,11 +286,82 @@ ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m, ngx_str_t *client_id,
         return ngx_mqtt_join_end(join);
     }
 
-    if (ngx_mqtt_fanout(w, m, &fo, NULL, step) == NGX_OK) {
+    rc = ngx_mqtt_fanout(w, m, &fo, NULL, step);
+
+    if (!fo.logged && rc != NGX_DECLINED) {
         ngx_mqtt_route_sent(w, &fo.workers, ngx_mqtt_join_step, join);
     }
 
     return ngx_mqtt_join_end(join);
+}
+
+
+/* nothing is done here, and everything can be in the same call */
+
+static ngx_int_t
+ngx_mqtt_deliver_prepare(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_str_t *client_id, ngx_uint_t *way, ngx_mqtt_fanout_t *fo)
+{
+    ngx_uint_t  inflight;
+
+    fo->logged = 0;
+    fo->waits = 0;
+
+    if ((m->retain && ngx_mqtt_retain_busy(w))
+        || (client_id && ngx_mqtt_p2p_busy(w))
+        || (client_id == NULL
+            && ngx_mqtt_fanout_prepare(w, m, fo) == NGX_BUSY))
+    {
+        return NGX_BUSY;
+    }
+
+    inflight = *way;
+    *way = client_id ? NGX_MQTT_DELIVER_P2P
+                     : (fo->logged ? NGX_MQTT_DELIVER_LOGS : 0);
+
+    if (inflight && inflight != *way) {
+        return NGX_DECLINED;
+    }
+
+    if ((m->retain || fo->waits) && ngx_mqtt_deliver_refused(w)) {
+        return NGX_BUSY;
+    }
+
+    if (m->qos && ngx_mqtt_route_behind(w, client_id ? NULL : &fo->workers)) {
+
+        if (!w->deliver->retry.timer_set) {
+            ngx_add_timer(&w->deliver->retry, NGX_MQTT_DELIVER_RETRY);
+        }
+
+        return NGX_BUSY;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NULL also when there is nothing to wait for */
+
+static ngx_mqtt_op_t *
+ngx_mqtt_deliver_next_step(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
+    ngx_str_t *client_id, ngx_mqtt_fanout_t *fo, ngx_uint_t retain,
+    ngx_mqtt_join_t *join)
+{
+    if (retain) {
+        return ngx_mqtt_deliver_step(w, m, NGX_MQTT_DELIVER_RETAIN, join);
+    }
+
+    if (client_id) {
+        return ngx_mqtt_join_step(join);
+    }
+
+    if (!fo->waits) {
+        return NULL;
+    }
+
+    return ngx_mqtt_deliver_step(w, m, fo->logged ? NGX_MQTT_DELIVER_FANOUT
+                                                  : NGX_MQTT_DELIVER_NODES,
+                                 join);
 }
 
 

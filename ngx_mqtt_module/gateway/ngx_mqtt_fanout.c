@@ -13,9 +13,10 @@
  * (1) While a topic is in a log all its messages of QoS 1 and 2 go that way,
  *     so those of one publisher keep their order.
  * (2) What Redis refuses to store is routed all the same: those who are
- *     connected get it, and the publisher learns that it is not durable.
+ *     connected get it, and the publisher learns that it is not durable.  A
+ *     record of Kafka has no publisher, and is offered again instead.
  *
- * Called from: ngx_mqtt_ingest.c, Redis replies.
+ * Called from: ngx_mqtt_ingest.c, ngx_mqtt_deliver*.c, Redis replies.
  */
 
 
@@ -149,8 +150,10 @@ ngx_mqtt_fanout_appended(ngx_mqtt_op_t *op)
     w = op->worker;
     join = NULL;
 
-    if (op->rc != NGX_ERROR && w->route) {
-
+    if ((op->rc == NGX_OK
+         || (op->rc == NGX_DECLINED && fa->msg->origin.len))
+        && w->route)
+    {
         /* others may have subscribed since */
 
         (void) ngx_mqtt_route_prepare(w, fa->msg, &workers);

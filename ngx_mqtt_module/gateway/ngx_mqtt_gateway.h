@@ -68,8 +68,9 @@ ngx_int_t ngx_mqtt_ingest_kafka(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
  * deliver() takes a message that goes to subscribers or, with a client id, to
  * one client: NGX_OK when every durable step is finished; NGX_AGAIN: the op
  * completes when they are; NGX_BUSY: nothing was done, the message has to come
- * again, after ngx_mqtt_kafka_consume_resume().  The message stays the
- * caller's to unref.
+ * again, after ngx_mqtt_kafka_consume_resume(); NGX_DECLINED: the same, when
+ * what is in flight is done, see ngx_mqtt_kafka_deliver_pt, also for "way".
+ * The message stays the caller's to unref.
  */
 
 ngx_int_t ngx_mqtt_deliver_start(ngx_mqtt_worker_t *w);
@@ -77,7 +78,7 @@ void ngx_mqtt_deliver_stop(ngx_mqtt_worker_t *w);
 ngx_int_t ngx_mqtt_deliver_record(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, ngx_mqtt_op_t *op);
 ngx_int_t ngx_mqtt_deliver(ngx_mqtt_worker_t *w, ngx_mqtt_msg_t *m,
-    ngx_str_t *client_id, ngx_mqtt_op_t *op);
+    ngx_str_t *client_id, ngx_uint_t *way, ngx_mqtt_op_t *op);
 
 
 /*

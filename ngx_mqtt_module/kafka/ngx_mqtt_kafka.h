@@ -47,6 +47,7 @@ typedef struct {
     ngx_str_t                 value;
     ngx_keyval_t             *headers;
     ngx_uint_t                nheaders;
+    ngx_uint_t                way;          /* see below */
 } ngx_mqtt_kafka_consumed_t;
 
 /*
@@ -54,6 +55,11 @@ typedef struct {
  * later, with anything but NGX_ERROR when done; NGX_BUSY: nothing was done,
  * the record comes again, after ngx_mqtt_kafka_consume_resume() or in a
  * second.
+ *
+ * Records of a partition whose ops complete later may overtake each other if
+ * they go different ways: rec->way is the one of those in flight, 0 if there
+ * are none, and becomes the one of this record, 0 if nothing can overtake it.
+ * NGX_DECLINED: nothing was done, it comes again when none are in flight.
  */
 typedef ngx_int_t (*ngx_mqtt_kafka_deliver_pt)(ngx_mqtt_worker_t *w,
     ngx_mqtt_kafka_consumed_t *rec, ngx_mqtt_op_t *op);

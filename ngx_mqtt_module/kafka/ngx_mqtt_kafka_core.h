@@ -135,6 +135,10 @@ struct ngx_mqtt_kafka_partition_s {
     ngx_queue_t                inflight;       /* in the order of offsets */
     int64_t                    done;           /* offset to be stored */
 
+    ngx_uint_t                 way;            /* of those in flight that have
+                                                  one, */
+    ngx_uint_t                 nway;           /*   how many these are */
+
     unsigned                   store:1;        /* "done" is new */
     unsigned                   busy:1;         /* waits to be resumed */
     unsigned                   paused:1;       /* no record since it was */

@@ -16,6 +16,7 @@
  * (3) What is stored is committed by librdkafka, every auto.commit.interval.ms
  *     and when the partition is given back.
  * (4) A record whose op outlives the partition completes in silence.
+ * (5) Records in flight go one way; whichever goes another one waits for them.
  *
  * Called from: ngx_mqtt_kafka_consumer.c.
  */
@@ -39,6 +40,7 @@ typedef struct {
     ngx_mqtt_kafka_partition_t  *partition;   /* NULL: it is gone */
     int64_t                      offset;
     size_t                       size;
+    unsigned                     way:1;       /* counted in partition->nway */
     unsigned                     done:1;
     unsigned                     ended:1;     /* its op has completed */
 } ngx_mqtt_kafka_inflight_t;
@@ -339,10 +341,10 @@ ngx_mqtt_kafka_partition_take(ngx_mqtt_kafka_partition_t *p, ngx_uint_t max)
             rc = ngx_mqtt_kafka_event(&kc->handle, p->event);
         }
 
-        if (rc == NGX_BUSY) {
+        if (rc == NGX_BUSY || rc == NGX_DECLINED) {
             p->busy = 1;
 
-            if (!p->paused) {
+            if (rc == NGX_BUSY && !p->paused) {
                 p->paused = 1;
                 ngx_mqtt_count(kc->kafka->worker, NGX_MQTT_STAT_kafka_pauses);
             }
@@ -414,12 +416,13 @@ ngx_mqtt_kafka_partition_deliver(ngx_mqtt_kafka_partition_t *p,
     rec.value.data = rkm->payload;
     rec.value.len = rkm->len;
     rec.headers = headers;
+    rec.way = p->nway ? p->way : 0;
 
     ngx_mqtt_kafka_partition_headers(rkm, &rec);
 
     rc = p->consumer->deliver(w, &rec, op);
 
-    if (rc == NGX_BUSY) {
+    if (rc == NGX_BUSY || rc == NGX_DECLINED) {
         goto done;
     }
 
@@ -428,6 +431,13 @@ ngx_mqtt_kafka_partition_deliver(ngx_mqtt_kafka_partition_t *p,
     ngx_mqtt_kafka_inflight_add(p, fl);
 
     if (rc == NGX_AGAIN) {
+
+        if (rec.way) {
+            fl->way = 1;
+            p->way = rec.way;
+            p->nway++;
+        }
+
         return NGX_OK;
     }
 
@@ -520,6 +530,10 @@ ngx_mqtt_kafka_partition_delivered(ngx_mqtt_op_t *op)
 
     kc = fl->consumer;
 
+    if (fl->way && --p->nway == 0) {
+        p->busy = 0;
+    }
+
     fl->done = 1;
     ngx_mqtt_kafka_partition_advance(p);
 
@@ -568,6 +582,7 @@ ngx_mqtt_kafka_inflight_add(ngx_mqtt_kafka_partition_t *p,
 
     fl->consumer = kc;
     fl->partition = p;
+    fl->way = 0;
     fl->done = 0;
     fl->ended = 0;
 
