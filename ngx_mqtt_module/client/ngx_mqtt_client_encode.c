@@ -51,7 +51,12 @@ ngx_mqtt_client_send_publish(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     u_char             *p;
     ngx_mqtt_encode_t   en;
 
-    if (ngx_mqtt_msg_expired(m)) {
+    /*
+     * [MQTT-4.3.3-7]: what is sent again does not expire; with QoS 1 it may be
+     * that it was not sent before
+     */
+
+    if (ngx_mqtt_msg_expired(m) && flags < ngx_mqtt_publish_flags(1, 2, 0)) {
         return NGX_DECLINED;
     }
 
@@ -197,6 +202,7 @@ static size_t
 ngx_mqtt_encode_props_len(ngx_mqtt_msg_t *m, ngx_mqtt_encode_t *en)
 {
     size_t       len;
+    uint64_t     now, waited;
     ngx_uint_t   i;
     ngx_time_t  *tp;
 
@@ -209,9 +215,12 @@ ngx_mqtt_encode_props_len(ngx_mqtt_msg_t *m, ngx_mqtt_encode_t *en)
     if (m->has_expiry) {
         tp = ngx_timeofday();
 
-        en->expiry = m->expiry
-                     - (uint32_t) (((uint64_t) tp->sec * 1000 + tp->msec
-                                    - m->received) / 1000);
+        now = (uint64_t) tp->sec * 1000 + tp->msec;
+
+        /* the clock of another node may be ahead */
+
+        waited = (now > m->received) ? (now - m->received) / 1000 : 0;
+        en->expiry = m->expiry - (uint32_t) ngx_min(waited, m->expiry);
         len += 1 + 4;
     }
 
