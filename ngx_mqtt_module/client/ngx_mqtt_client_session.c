@@ -45,6 +45,7 @@ static ngx_int_t ngx_mqtt_session_write_sub(ngx_mqtt_client_t *mc,
 static ngx_int_t ngx_mqtt_session_attach(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub, uint32_t number);
 static void ngx_mqtt_session_attached(ngx_mqtt_op_t *op);
+static void ngx_mqtt_session_strange(ngx_mqtt_reader_t *reader);
 static ngx_int_t ngx_mqtt_session_detach(ngx_mqtt_client_t *mc,
     ngx_mqtt_sub_t *sub);
 static ngx_int_t ngx_mqtt_session_group(ngx_mqtt_client_t *mc,
@@ -250,6 +251,7 @@ ngx_mqtt_client_session_ready(ngx_mqtt_client_t *mc)
  * What was acknowledged, but not in the state that was saved last: the owner
  * before us was stale by then, and his cursors were not.  So PUBREC has come,
  * and the client may still wait for PUBREL, which keeps the packet id in use.
+ * Or what no log has any more.
  */
 
 ngx_int_t
@@ -268,7 +270,7 @@ ngx_mqtt_client_session_prune(ngx_mqtt_client_t *mc)
         mark = &ss->resumed.marks[i];
         reader = ngx_mqtt_client_session_reader(ss, mark->reader);
 
-        if (reader && mark->number > reader->read) {
+        if (reader && mark->number > reader->read && !reader->strange) {
             i++;
             continue;
         }
@@ -464,6 +466,10 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
             reader->doubt = attached->last;
         }
 
+        if (!attached->known) {
+            ngx_mqtt_session_strange(reader);
+        }
+
         /* the state is written more often; but not of a log that is new */
 
         reader->read = (reader->done <= attached->last)
@@ -472,6 +478,36 @@ ngx_mqtt_session_attached(ngx_mqtt_op_t *op)
     }
 
     ngx_mqtt_session_settle(reader->client, op);
+}
+
+
+/*
+ * An UNSUBSCRIBE may have been cut off when the log knew of it, and the
+ * session did not: what the state has of the reader is of another log, or of
+ * messages that nobody reads any more.
+ */
+
+static void
+ngx_mqtt_session_strange(ngx_mqtt_reader_t *reader)
+{
+    ngx_uint_t                 i;
+    ngx_mqtt_session_marks_t  *done;
+
+    reader->done = 0;
+    reader->strange = 1;
+
+    done = &reader->client->session->done;
+    i = 0;
+
+    while (i < done->n) {
+
+        if (done->marks[i].reader == reader->number) {
+            ngx_mqtt_session_mark_remove(done, &done->marks[i]);
+
+        } else {
+            i++;
+        }
+    }
 }
 
 

@@ -64,6 +64,7 @@ struct ngx_mqtt_reader_s {
     uint32_t                  number;       /* of the subscription */
     uint32_t                  npulled;      /* in session->page */
     unsigned                  attached:1;
+    unsigned                  strange:1;    /* it was none when attaching */
 };
 
 

@@ -286,7 +286,7 @@ ngx_mqtt_log_parse_attached(ngx_mqtt_log_step_t *step,
 {
     ngx_mqtt_redis_reply_t  **elts;
 
-    if (reply->type != NGX_MQTT_REDIS_ARRAY || reply->nelts != 4) {
+    if (reply->type != NGX_MQTT_REDIS_ARRAY || reply->nelts != 5) {
         return NGX_ERROR;
     }
 
@@ -296,13 +296,16 @@ ngx_mqtt_log_parse_attached(ngx_mqtt_log_step_t *step,
         || elts[0]->str.len > NGX_INT64_LEN
         || elts[1]->type != NGX_MQTT_REDIS_INTEGER
         || ngx_mqtt_log_number(elts[2], &step->attached.last) != NGX_OK
-        || ngx_mqtt_log_number(elts[3], &step->attached.cursor) != NGX_OK)
+        || ngx_mqtt_log_number(elts[3], &step->attached.cursor) != NGX_OK
+        || elts[4]->type != NGX_MQTT_REDIS_INTEGER)
     {
         return NGX_ERROR;
     }
 
     step->generation_len = elts[0]->str.len;
     ngx_memcpy(step->generation, elts[0]->str.data, elts[0]->str.len);
+
+    step->attached.known = (ngx_uint_t) elts[4]->integer;
 
     *listed = (ngx_uint_t) elts[1]->integer;
 

@@ -49,6 +49,7 @@ void ngx_mqtt_log_stop(ngx_mqtt_worker_t *w);
 typedef struct {
     uint64_t                  last;        /* in the log */
     uint64_t                  cursor;      /* the reader is done with */
+    ngx_uint_t                known;       /* it was a reader before */
 } ngx_mqtt_log_attached_t;
 
 void ngx_mqtt_log_attach(ngx_mqtt_worker_t *w, ngx_str_t *filter,

@@ -8,7 +8,8 @@
 --
 -- Returns the generation of the log; 1 if the log is listed in the index, 0
 -- if not; the number of its last message; the number of the last message that
--- the reader is done with. A new reader begins behind the last message.
+-- the reader is done with; 1 if it was a reader before, 0 if not. A new reader
+-- begins behind the last message.
 
 local log = redis.call('HMGET', KEYS[1], 'g', 'i', 'n', 'r' .. ARGV[1])
 local epoch, cursor = string.match(log[4] or '', '^(%d+):(%d+)$')
@@ -38,4 +39,4 @@ if not epoch or tonumber(epoch) < tonumber(ARGV[2]) then
     redis.call('HSET', KEYS[1], 'r' .. ARGV[1], ARGV[2] .. ':' .. cursor)
 end
 
-return { log[1], log[2] and 1 or 0, log[3], cursor }
+return { log[1], log[2] and 1 or 0, log[3], cursor, epoch and 1 or 0 }
