@@ -83,6 +83,10 @@ report('parameters', parameters($stream));
 report('variables', variables($stream));
 report('counters', counters($counters));
 
+my $conformance = text('docs/conformance.md');
+
+report('conformance', conformance($conformance));
+
 report('tables are read', commands(qr{/stream/}) > 20 ? () : 'too few',
        keys %$defaults > 10 ? () : 'too few defaults');
 
@@ -122,6 +126,11 @@ my $less = $counters =~ s/^\| `pauses`.*\n//mr;
 is_deeply([ counters($less) ], [ 'pauses: not documented' ],
           'noticed: a missing counter');
 
+is_deeply([ conformance($conformance =~ s{t/keepalive\.t}{t/no.t}r) ],
+          [ '3.1.2-22: no t/no.t' ], 'noticed: a test that is not there');
+is_deeply([ conformance($conformance =~ s/^\| 4\.3\.2-5 .*\n/$&$&/mr) ],
+          [ '4.3.2-5: twice' ], 'noticed: a statement twice');
+
 done_testing();
 
 ###############################################################################
@@ -130,6 +139,38 @@ sub report {
     my ($name, @problems) = @_;
 
     ok(!@problems, $name) or diag(join "\n", @problems);
+}
+
+
+# the files of tests that are named for the statements of each version
+
+sub conformance {
+    my ($text) = @_;
+
+    my @problems;
+    my %tests = map { $_ => 1 } files(qr{^t/});
+
+    for my $version (split /^## /m, $text) {
+        my %seen;
+
+        while ($version =~ /^\| (\d[^|]*) \| ([^|]+) \| ([^|]+) \|$/gm) {
+            my ($statements, $where) = ($1, $3);
+
+            for my $statement (split /, /, $statements) {
+                push @problems, "$statement: not a number"
+                    if $statement !~ /^\d+\.\d+\.\d+-\d+$/;
+                push @problems, "$statement: twice" if $seen{$statement}++;
+            }
+
+            push @problems, map { "$statements: no $_" }
+                grep { !$tests{$_} } $where =~ /`([^`]+)`/g;
+        }
+
+        push @problems, 'no statements'
+            if $version =~ /^MQTT/ && keys %seen < 50;
+    }
+
+    return @problems;
 }
 
 

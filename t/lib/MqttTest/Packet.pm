@@ -429,6 +429,8 @@ sub parse_connack {
 
     $packet->{session_present} = $flags;
     $packet->{reason} = take_u8($cursor);
+    die "CONNACK that refuses with session present\n"
+        if $flags && $packet->{reason};
     $packet->{props} = take_props($version, $cursor);
 }
 
