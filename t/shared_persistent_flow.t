@@ -13,6 +13,7 @@ use strict;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use MqttTest;
+use MqttTest::Packet qw/ prop /;
 use MqttTest::Util qw/ now slow /;
 use MqttTest::Workers;
 use Test::More tests => 20;
@@ -192,13 +193,6 @@ sub publish {
     my ($qos, $topic, @payloads) = @_;
 
     $publisher->publish_wait($topic, $_, qos => $qos) for @payloads;
-}
-
-
-sub prop {
-    my ($p, $name) = @_;
-
-    return (map { $_->[1] } grep { $_->[0] eq $name } @{ $p->{props} })[0];
 }
 
 

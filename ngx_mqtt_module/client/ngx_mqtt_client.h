@@ -100,12 +100,15 @@ typedef struct {
     uint8_t               qos;
     uint8_t               retain;
     uint8_t               dup;
-    uint8_t               several;     /* there is a uid */
+    uint8_t               several;     /* other logs bring it: with uid */
     ngx_mqtt_shared_t    *sd;          /* of a shared subscription: what the
                                           route wants back, or NULL */
     ngx_mqtt_log_ref_t    refs[];
 } ngx_mqtt_outbound_t;
 
+#define ngx_mqtt_outbound_len(size, nids, several)                            \
+    (sizeof(ngx_mqtt_outbound_t) + (size) * sizeof(ngx_mqtt_log_ref_t)        \
+     + (nids) * sizeof(uint32_t) + ((several) ? NGX_MQTT_LOG_UID : 0))
 #define ngx_mqtt_outbound_ids(ob)  ((uint32_t *) &(ob)->refs[(ob)->size])
 #define ngx_mqtt_outbound_uid(ob)                                             \
     ((u_char *) &ngx_mqtt_outbound_ids(ob)[(ob)->nids])

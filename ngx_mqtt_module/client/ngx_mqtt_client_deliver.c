@@ -171,16 +171,13 @@ ngx_mqtt_outbound_create(ngx_mqtt_client_t *mc, ngx_mqtt_msg_t *m,
     ngx_uint_t            size, several;
     ngx_mqtt_outbound_t  *ob;
 
-    /* the other logs that it is in may bring it later */
+    /* other logs of the session bring it later */
 
-    several = (copy->nrefs && copy->uid);
-    size = several ? ngx_max(copy->nrefs, copy->readers) : copy->nrefs;
+    several = (copy->nrefs && copy->uid && copy->readers > copy->nrefs);
+    size = several ? copy->readers : copy->nrefs;
 
     ob = ngx_mqtt_alloc(mc->worker,
-                        sizeof(ngx_mqtt_outbound_t)
-                        + size * sizeof(ngx_mqtt_log_ref_t)
-                        + copy->nids * sizeof(uint32_t)
-                        + (several ? NGX_MQTT_LOG_UID : 0));
+                        ngx_mqtt_outbound_len(size, copy->nids, several));
     if (ob == NULL) {
         return NULL;
     }
@@ -596,10 +593,7 @@ ngx_mqtt_outbound_free(ngx_mqtt_client_t *mc, ngx_mqtt_outbound_t *ob)
     ngx_mqtt_client_share_done(ob);
 
     ngx_mqtt_free(mc->worker, ob,
-                  sizeof(ngx_mqtt_outbound_t)
-                  + ob->size * sizeof(ngx_mqtt_log_ref_t)
-                  + ob->nids * sizeof(uint32_t)
-                  + (ob->several ? NGX_MQTT_LOG_UID : 0));
+                  ngx_mqtt_outbound_len(ob->size, ob->nids, ob->several));
 }
 
 

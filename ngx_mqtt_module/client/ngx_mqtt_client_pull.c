@@ -230,28 +230,35 @@ ngx_mqtt_pull_passed(ngx_mqtt_client_t *mc, ngx_mqtt_copy_t *copy)
 static ngx_mqtt_outbound_t *
 ngx_mqtt_pull_outbound(ngx_mqtt_client_t *mc, u_char *uid)
 {
-    ngx_uint_t            i;
-    ngx_queue_t          *q, *queues[2];
     ngx_mqtt_outbound_t  *ob;
 
-    queues[0] = &mc->extra->window.waiting;
-    queues[1] = &mc->extra->window.sent;
+    ob = ngx_mqtt_client_session_outbound(&mc->extra->window.waiting, uid);
 
-    for (i = 0; i < 2; i++) {
+    if (ob == NULL) {
+        ob = ngx_mqtt_client_session_outbound(&mc->extra->window.sent, uid);
+    }
 
-        for (q = ngx_queue_last(queues[i]);
-             q != ngx_queue_sentinel(queues[i]);
-             q = ngx_queue_prev(q))
+    return (ob && ob->msg) ? ob : NULL;
+}
+
+
+ngx_mqtt_outbound_t *
+ngx_mqtt_client_session_outbound(ngx_queue_t *queue, u_char *uid)
+{
+    ngx_queue_t          *q;
+    ngx_mqtt_outbound_t  *ob;
+
+    for (q = ngx_queue_last(queue);
+         q != ngx_queue_sentinel(queue);
+         q = ngx_queue_prev(q))
+    {
+        ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
+
+        if (ob->several
+            && ngx_memcmp(ngx_mqtt_outbound_uid(ob), uid, NGX_MQTT_LOG_UID)
+               == 0)
         {
-            ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
-
-            if (ob->several && ob->msg
-                && ngx_memcmp(ngx_mqtt_outbound_uid(ob), uid,
-                              NGX_MQTT_LOG_UID)
-                   == 0)
-            {
-                return ob;
-            }
+            return ob;
         }
     }
 

@@ -291,6 +291,10 @@ void ngx_mqtt_client_session_resumed(ngx_mqtt_client_t *mc,
 ngx_uint_t ngx_mqtt_client_session_has_id(ngx_mqtt_client_t *mc,
     uint16_t packet_id);
 
+/* the message with this uid, which is in several logs; NULL: not in "queue" */
+ngx_mqtt_outbound_t *ngx_mqtt_client_session_outbound(ngx_queue_t *queue,
+    u_char *uid);
+
 ngx_int_t ngx_mqtt_session_seen_add(ngx_mqtt_worker_t *w,
     ngx_mqtt_client_session_t *ss, u_char *uid, ngx_uint_t left);
 

@@ -251,26 +251,12 @@ ngx_mqtt_state_write_marks(u_char *p, ngx_mqtt_client_session_t *ss)
 static ngx_uint_t
 ngx_mqtt_state_is_waiting(ngx_mqtt_client_session_t *ss, u_char *uid)
 {
-    ngx_queue_t          *q, *waiting;
     ngx_mqtt_outbound_t  *ob;
 
-    waiting = &ss->client->extra->window.waiting;
+    ob = ngx_mqtt_client_session_outbound(&ss->client->extra->window.waiting,
+                                          uid);
 
-    for (q = ngx_queue_head(waiting);
-         q != ngx_queue_sentinel(waiting);
-         q = ngx_queue_next(q))
-    {
-        ob = ngx_queue_data(q, ngx_mqtt_outbound_t, queue);
-
-        if (ob->several && !ngx_mqtt_state_has(ob)
-            && ngx_memcmp(ngx_mqtt_outbound_uid(ob), uid, NGX_MQTT_LOG_UID)
-               == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
+    return ob && !ngx_mqtt_state_has(ob);
 }
 
 
